@@ -1,0 +1,1 @@
+//! The library of family `formats` that the agent loads at run time.

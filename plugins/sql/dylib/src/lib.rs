@@ -1,0 +1,1 @@
+//! The library of family `sql` that the agent loads at run time.

@@ -1,0 +1,1 @@
+//! The library of family `system` that the agent loads at run time.
