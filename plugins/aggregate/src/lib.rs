@@ -1,1 +1,5 @@
 //! Family `aggregate`.
+
+headwater_plugin_api::family! {
+    name: "aggregate",
+}

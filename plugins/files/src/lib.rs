@@ -1,1 +1,5 @@
 //! Family `files`.
+
+headwater_plugin_api::family! {
+    name: "files",
+}

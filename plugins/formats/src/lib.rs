@@ -1,1 +1,5 @@
 //! Family `formats`.
+
+headwater_plugin_api::family! {
+    name: "formats",
+}

@@ -1,1 +1,5 @@
 //! Family `http`.
+
+headwater_plugin_api::family! {
+    name: "http",
+}

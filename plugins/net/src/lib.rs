@@ -1,1 +1,5 @@
 //! Family `net`.
+
+headwater_plugin_api::family! {
+    name: "net",
+}

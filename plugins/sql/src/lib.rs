@@ -1,1 +1,5 @@
 //! Family `sql`.
+
+headwater_plugin_api::family! {
+    name: "sql",
+}

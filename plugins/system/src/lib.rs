@@ -1,1 +1,5 @@
 //! Family `system`.
+
+headwater_plugin_api::family! {
+    name: "system",
+}

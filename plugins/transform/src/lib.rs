@@ -1,1 +1,5 @@
 //! Family `transform`.
+
+headwater_plugin_api::family! {
+    name: "transform",
+}
