@@ -5,6 +5,7 @@
 //! - [`config`]: the options of a plugin.
 //! - [`abi`]: what crosses between the agent and a library. Authors need not look at it.
 //! - [`testkit`]: what tests of plugins need.
+//! - [`window`]: windows in event time and tables of groups, for stages that have a memory.
 
 #[allow(unsafe_code)]
 pub mod abi;
@@ -12,3 +13,4 @@ pub mod batch;
 pub mod config;
 pub mod plugin;
 pub mod testkit;
+pub mod window;

@@ -36,7 +36,8 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     pub severity: Severity,
-    /// None for what lies in no file: a file that cannot be read, a wrong option of the command line.
+    /// None for what lies in no file: a file that cannot be read, a wrong option of the command
+    /// line.
     pub place: Option<Place>,
     pub message: String,
     /// What to do about it, if that can be said.
@@ -120,7 +121,12 @@ impl Diagnostics {
     }
 
     /// What serde found.
-    pub fn toml_error(&mut self, file: &SourceFile, error: &toml::de::Error, fallback: Range<usize>) {
+    pub fn toml_error(
+        &mut self,
+        file: &SourceFile,
+        error: &toml::de::Error,
+        fallback: Range<usize>,
+    ) {
         let offset = error.span().unwrap_or(fallback).start;
         self.at(Severity::Error, file, offset, error.message().to_owned(), None);
     }

@@ -19,8 +19,8 @@ pub const FILES_MAX: usize = 10_000;
 /// Folders nested deeper than this below `--config-directory` are refused.
 const DEPTH_MAX: usize = 16;
 
-/// One file's text, with what is needed to say where in the file a byte of the parsed text lies.
-#[derive(Debug)]
+/// One file's text, with what is needed to say where in the file a byte of the parsed text lies. It may
+/// hold secrets, and so has no `Debug`.
 pub struct SourceFile {
     name: Arc<str>,
     order: usize,
@@ -41,10 +41,6 @@ impl SourceFile {
         Self { name: name.into(), order, original, expanded: None, line_starts }
     }
 
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The file's place among all files.
     pub fn order(&self) -> usize {
         self.order
@@ -55,13 +51,16 @@ impl SourceFile {
         self.expanded.as_ref().map_or(&self.original, |expanded| &expanded.text)
     }
 
-    /// Replaces variables in the text before it is parsed.
-    pub fn expand(&mut self, environment: &dyn Environment, diagnostics: &mut Diagnostics) {
+    /// Replaces variables in the text before it is parsed. If that fails, there is no text worth
+    /// parsing.
+    pub fn expand(&mut self, environment: &dyn Environment, diagnostics: &mut Diagnostics) -> bool {
         let (expanded, errors) = variables::expand_document(&self.original, environment);
+        let clean = errors.is_empty();
         for error in errors {
             diagnostics.error(self, error.span.start, error.message, None);
         }
         self.expanded = Some(expanded);
+        clean
     }
 
     /// Where byte `offset` of the parsed text stands in the file.
@@ -78,8 +77,8 @@ impl SourceFile {
     }
 }
 
-/// Reads all files that the options name, or the default ones. A file that cannot be read is an error, and the others
-/// are read nevertheless, so that one run tells all.
+/// Reads all files that the options name, or the default ones. A file that cannot be read is an
+/// error, and the others are read nevertheless, so that one run tells all.
 pub fn read_all(
     options: &LoadOptions,
     environment: &dyn Environment,
@@ -102,7 +101,7 @@ pub fn read_all(
 
     let mut seen = HashSet::new();
     let mut files = Vec::new();
-    for path in paths {
+    for (order, path) in paths.into_iter().enumerate() {
         let identity = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         if !seen.insert(identity) {
             diagnostics.warning_nowhere(format!(
@@ -117,11 +116,10 @@ pub fn read_all(
         }
         match read(&path) {
             Ok(text) => {
-                let mut file = SourceFile::new(&path.to_string_lossy(), files.len(), text);
-                if options.non_strict_env {
-                    file.expand(environment, diagnostics);
+                let mut file = SourceFile::new(&path.to_string_lossy(), order, text);
+                if !options.non_strict_env || file.expand(environment, diagnostics) {
+                    files.push(file);
                 }
-                files.push(file);
             }
             Err(message) => diagnostics.error_nowhere(format!("{}{message}", path.display()), None),
         }
@@ -184,8 +182,8 @@ fn add_defaults(
     }
 }
 
-/// Adds a folder's `*.toml` and `*.conf` by name. With a depth, its folders too; hidden files and folders never, for
-/// they are editors' and Kubernetes' own.
+/// Adds a folder's `*.toml` and `*.conf` by name. With a depth, its folders too; hidden files and
+/// folders never, for they are editors' and Kubernetes' own.
 fn add_folder(
     folder: &Path,
     depth: Option<usize>,
@@ -193,7 +191,8 @@ fn add_folder(
     diagnostics: &mut Diagnostics,
 ) {
     if depth.is_some_and(|depth| depth > DEPTH_MAX) {
-        let message = format!("{}: folders are nested more than {DEPTH_MAX} deep", folder.display());
+        let message =
+            format!("{}: folders are nested more than {DEPTH_MAX} deep", folder.display());
         return diagnostics.error_nowhere(message, None);
     }
     let entries = match fs::read_dir(folder) {
@@ -228,7 +227,8 @@ fn add_folder(
 
 /// The text of a file; an error begins with what stands behind the file's name.
 fn read(path: &Path) -> Result<String, String> {
-    let file = fs::File::open(path).map_err(|error| format!(": the file cannot be read: {error}"))?;
+    let file =
+        fs::File::open(path).map_err(|error| format!(": the file cannot be read: {error}"))?;
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX + 1)
         .read_to_end(&mut bytes)
@@ -261,8 +261,9 @@ mod tests {
     fn names(options: &LoadOptions, environment: &dyn Environment) -> (Vec<String>, Vec<String>) {
         let mut diagnostics = Diagnostics::default();
         let files = read_all(options, environment, &mut diagnostics);
-        let short = |name: &str| Path::new(name).file_name().unwrap().to_string_lossy().into_owned();
-        let names = files.iter().map(|file| short(file.name())).collect();
+        let short =
+            |name: &str| Path::new(name).file_name().unwrap().to_string_lossy().into_owned();
+        let names = files.iter().map(|file| short(&file.name)).collect();
         (names, diagnostics.finish().iter().map(ToString::to_string).collect())
     }
 
@@ -323,7 +324,10 @@ mod tests {
         let host = Host(root.clone(), None);
         let (found, said) = names(&options, &host);
         assert!(found.is_empty());
-        assert!(said[0].contains("there is no configuration; looked for $HEADWATER_CONFIG_PATH"), "{said:?}");
+        assert!(
+            said[0].contains("there is no configuration; looked for $HEADWATER_CONFIG_PATH"),
+            "{said:?}"
+        );
         folder.write("etc/headwater.d/x/two.conf", "");
         folder.write("etc/headwater.d/one.toml", "");
         assert_eq!(names(&options, &host).0, ["one.toml", "two.conf"]);
@@ -346,7 +350,8 @@ mod tests {
         let folder = Folder::new("what_cannot_be_read_is_said");
         folder.write_bytes("utf16.toml", b"\xff\xfea\0");
         folder.write_bytes("latin1.toml", b"a = 1\nb = \"\xc3\xa4 gr\xfc\xdfe\"\n");
-        let files = ["utf16.toml", "latin1.toml", "missing.toml"].map(|name| folder.path().join(name));
+        let files =
+            ["utf16.toml", "latin1.toml", "missing.toml"].map(|name| folder.path().join(name));
         let options = LoadOptions {
             files: files.into_iter().chain(["https://host/x".into()]).collect(),
             directories: vec![folder.path().join("nowhere")],

@@ -95,15 +95,18 @@ fn operator(input: &str) -> Out<'_, (Action, bool)> {
 fn variable(depth: usize) -> impl Fn(&str) -> Out<'_, Piece<'_>> {
     move |input| {
         if depth > DEPTH_MAX {
-            return Err(nom::Err::Failure(nom::error::Error::new(input, nom::error::ErrorKind::TooLarge)));
+            return Err(nom::Err::Failure(nom::error::Error::new(
+                input,
+                nom::error::ErrorKind::TooLarge,
+            )));
         }
         if let Ok((rest, _)) = tag::<_, _, nom::error::Error<&str>>("$$").parse(input) {
             return Ok((rest, Piece::Dollar));
         }
         let braced = (
             preceded(tag("${"), name),
-            // What begins so and does not end is given up as a whole: trying it again in another way at each level
-            // would take a time that doubles with each.
+            // What begins so and does not end is given up as a whole: trying it again in another
+            // way at each level would take a time that doubles with each.
             terminated(opt((operator, cut(word(depth)))), cut(char('}'))),
         );
         let plain = map(preceded(char('$'), name), |name| (name, None));
@@ -123,7 +126,10 @@ fn word(depth: usize) -> impl Fn(&str) -> Out<'_, Vec<Piece<'_>>> {
         let group = |input| {
             let (rest, open) = tag("{").parse(input)?;
             if depth >= DEPTH_MAX {
-                return Err(nom::Err::Failure(nom::error::Error::new(rest, nom::error::ErrorKind::TooLarge)));
+                return Err(nom::Err::Failure(nom::error::Error::new(
+                    rest,
+                    nom::error::ErrorKind::TooLarge,
+                )));
             }
             let (rest, mut pieces) = cut(word(depth + 1)).parse(rest)?;
             let (rest, close) = cut(tag("}")).parse(rest)?;
@@ -154,7 +160,9 @@ fn push(piece: &Piece<'_>, environment: &dyn Environment, out: &mut String) -> R
         Piece::Variable(variable) => push_variable(variable, environment, out)?,
     }
     if out.len() > EXPANDED_BYTES_MAX {
-        return Err(format!("with its variables the text is larger than {EXPANDED_BYTES_MAX} bytes"));
+        return Err(format!(
+            "with its variables the text is larger than {EXPANDED_BYTES_MAX} bytes"
+        ));
     }
     Ok(())
 }
@@ -191,7 +199,10 @@ fn push_variable(
 }
 
 /// Replaces the variables in one string.
-pub fn expand<'a>(text: &'a str, environment: &dyn Environment) -> Result<Cow<'a, str>, VariableError> {
+pub fn expand<'a>(
+    text: &'a str,
+    environment: &dyn Environment,
+) -> Result<Cow<'a, str>, VariableError> {
     if !text.contains('$') {
         return Ok(Cow::Borrowed(text));
     }
@@ -210,13 +221,12 @@ pub fn expand<'a>(text: &'a str, environment: &dyn Environment) -> Result<Cow<'a
 }
 
 /// A text with its variables replaced, and where each part of it came from.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Default)]
 pub struct Expanded {
     pub text: String,
     parts: Vec<Part>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
 struct Part {
     start: usize,
     original: usize,
@@ -247,9 +257,12 @@ enum State {
     Inside(&'static str),
 }
 
-/// Replaces the variables in a whole document, but not in its comments. Every error is reported, and its variable left
-/// as it is.
-pub fn expand_document(text: &str, environment: &dyn Environment) -> (Expanded, Vec<VariableError>) {
+/// Replaces the variables in a whole document, but not in its comments. Every error is reported,
+/// and its variable left as it is.
+pub fn expand_document(
+    text: &str,
+    environment: &dyn Environment,
+) -> (Expanded, Vec<VariableError>) {
     let mut out = Expanded::default();
     let mut errors = Vec::new();
     let mut state = State::Outside;
@@ -309,7 +322,8 @@ fn step(state: State, rest: &str) -> (State, usize) {
                 return (State::Outside, 1);
             }
             if quote.starts_with('"') && rest.starts_with('\\') {
-                let escaped = rest[1..].chars().next().filter(|c| *c != '$').map_or(0, char::len_utf8);
+                let escaped =
+                    rest[1..].chars().next().filter(|c| *c != '$').map_or(0, char::len_utf8);
                 return (state, 1 + escaped);
             }
             (state, first)
@@ -373,7 +387,11 @@ mod tests {
             assert_eq!(&text[error.span.clone()], blamed);
             assert!(error.message.contains(part), "{}", error.message);
         };
-        check("a${NONE:?set it for $A}b", "${NONE:?set it for $A}", "`NONE` is missing: set it for one");
+        check(
+            "a${NONE:?set it for $A}b",
+            "${NONE:?set it for $A}",
+            "`NONE` is missing: set it for one",
+        );
         check("${EMPTY:?}", "${EMPTY:?}", "`EMPTY` is missing: it must be set");
         check("${NONE?x}", "${NONE?x}", "missing: x");
         check("${NONE:-${EMPTY:?inner}}", "${NONE:-${EMPTY:?inner}}", "`EMPTY` is missing: inner");
@@ -390,7 +408,11 @@ mod tests {
         assert_eq!(errors.len(), 1);
         assert_eq!(&text[errors[0].span.clone()], "${NONE?bad}");
         for word in ["a =", "b =", "c =", "d =", "# '$A"] {
-            assert_eq!(expanded.original(expanded.text.find(word).unwrap()), text.find(word).unwrap(), "{word}");
+            assert_eq!(
+                expanded.original(expanded.text.find(word).unwrap()),
+                text.find(word).unwrap(),
+                "{word}"
+            );
         }
         let one = expanded.text.find("one").unwrap();
         assert_eq!(expanded.original(one + 2), text.find("$A").unwrap());

@@ -355,7 +355,8 @@ unsafe impl Send for RawHost {}
 // SAFETY: as above.
 unsafe impl Sync for RawHost {}
 
-/// An instance made by a host service.
+/// An instance made by a host service, written into a place of the plugin's. It never grows: what it
+/// points to does.
 #[repr(C)]
 pub struct RawInstance {
     /// Bytes of this struct.

@@ -288,7 +288,9 @@ fn lend<T>(batch: &Batch, call: impl FnOnce(Address) -> T) -> T {
     let mut raw = RawBatch::new(batch.clone());
     let result = call((&raw mut raw).cast());
     // SAFETY: this side made the envelope; a borrower does not take it.
-    drop(unsafe { raw.take(false) });
+    if let Ok(mut lent) = unsafe { raw.take(false) } {
+        drop_delivery(&mut lent);
+    }
     result
 }
 
@@ -452,10 +454,8 @@ impl ProcessorInstance {
 impl AggregatorInstance {
     /// See [`Aggregator::apply`](crate::plugin::Aggregator::apply).
     pub fn apply(&mut self, cx: &Context<'_>, batch: &Batch) -> Result<(), Error> {
-        let mut lent = batch.clone();
-        drop_delivery(&mut lent);
         let mut context = cx.to_raw();
-        lend(&lent, |batch| {
+        lend(batch, |batch| {
             // SAFETY: see the module.
             report::call(|report| unsafe {
                 self.functions.apply()(

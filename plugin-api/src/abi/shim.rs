@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use abi_stable::prefix_type::PrefixTypeTrait;
 
-use super::envelope::RawBatch;
+use super::envelope::{Lent, RawBatch};
 use super::host::{RawChunk, RawContext, RawHost, RawIntake, RawSettlement, RawSink};
 use super::module::*;
 use super::{Address, Bytes, Taker, report, status};
@@ -328,26 +328,10 @@ pub fn serializer<P: Serializer>(version: &'static str) -> SerializerPlugin {
     }
 }
 
-/// A batch that stays the caller's.
-#[repr(transparent)]
-struct Borrowed(std::mem::ManuallyDrop<crate::batch::Batch>);
-
-impl std::ops::Deref for Borrowed {
-    type Target = crate::batch::Batch;
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-fn borrowed(batch: Address) -> Result<Borrowed, Error> {
-    // SAFETY: the agent passes its own envelope, which lives for the call. The copy is never
-    // dropped, so that each part keeps one owner: the caller.
-    let mut copy = unsafe { std::ptr::read(batch.cast::<RawBatch>()) };
-    // SAFETY: as above; the agent vouches for its batches.
-    match unsafe { copy.take(false) } {
-        Ok(batch) => Ok(Borrowed(std::mem::ManuallyDrop::new(batch))),
-        Err(malformed) => Err(Error::failed(malformed.to_string())),
-    }
+fn borrowed(batch: Address) -> Result<Lent, Error> {
+    // SAFETY: the agent passes its own envelope, which lives for the call, and vouches for it.
+    unsafe { (*batch.cast::<RawBatch>()).borrow() }
+        .map_err(|malformed| Error::failed(malformed.to_string()))
 }
 
 fn control_of(what: u32, origin: u64, value: i64) -> Option<Control> {
@@ -481,8 +465,8 @@ pub fn output<P: Output>(version: &'static str) -> OutputPlugin {
                 let batch = unsafe { batches.cast::<RawBatch>().add(at) };
                 held.push(borrowed(batch.cast())?);
             }
-            // SAFETY: `Borrowed` and `ManuallyDrop` are transparent about a batch in memory: both
-            // hold nothing else.
+            // SAFETY: `Lent` and `ManuallyDrop` are transparent about a batch in memory: both hold
+            // nothing else.
             let batches = unsafe {
                 std::slice::from_raw_parts(held.as_ptr().cast::<crate::batch::Batch>(), held.len())
             };

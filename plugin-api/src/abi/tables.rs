@@ -13,6 +13,9 @@ use crate::batch::layout::{Field, Row, Series, Shape, Symbol, Tag, section};
 /// The version of the batch layout that this crate writes.
 pub const LAYOUT_VERSION: u32 = 0x0001_0000;
 
+/// Bytes of a head of version 1.0, which every later one has.
+const HEAD_BYTES: u32 = 40;
+
 /// The head of a set of tables. Later versions may be longer: `size` tells.
 #[repr(C)]
 #[derive(Debug)]
@@ -121,7 +124,7 @@ impl Tables {
                 LAYOUT_VERSION >> 16
             )));
         }
-        if (head.size as usize) < size_of::<RawTables>() {
+        if head.size < HEAD_BYTES {
             return Err(Malformed(format!("a head of {} bytes", head.size)));
         }
         if head.section_count > 1024 {

@@ -53,6 +53,8 @@ pub struct SeriesMap {
     draft: SeriesDraft,
     limits: Limits,
     plan: Vec<Verdict>,
+    /// Of the last table of replacements, so that the next one is allocated once.
+    sizes: [usize; 3],
 }
 
 impl SeriesMap {
@@ -108,6 +110,7 @@ impl SeriesMap {
         }
         if replaces {
             let mut store = SeriesStore::new();
+            store.reserve_as(&self.sizes);
             for (index, verdict) in plan.iter().enumerate() {
                 let series = batch.series(index as u32);
                 match verdict {
@@ -120,6 +123,7 @@ impl SeriesMap {
                     }
                 }
             }
+            self.sizes = store.sizes();
             batch.series = Some(store.set.freeze());
         }
         if drops {

@@ -238,22 +238,33 @@ impl Batch {
 
     /// Keeps the live rows for which `keep` holds.
     pub fn retain(&mut self, mut keep: impl FnMut(&Batch, &Row) -> bool) {
-        let rows = self.tables.rows();
+        let (words, live) = self.choose(|batch, _, row| keep(batch, row));
+        self.select(words, live);
+    }
+
+    /// As [`retain`](Self::retain), with each row's index.
+    pub fn retain_indexed(&mut self, mut keep: impl FnMut(usize, &Row) -> bool) {
+        let (words, live) = self.choose(|_, index, row| keep(index, row));
+        self.select(words, live);
+    }
+
+    fn choose(&self, mut keep: impl FnMut(&Batch, usize, &Row) -> bool) -> (Buffer<u64>, u32) {
         let mut words: Buffer<u64> = Buffer::new();
-        words.resize(rows.len().div_ceil(64));
+        words.resize(self.tables.rows().len().div_ceil(64));
         let mut live = 0;
         for (index, row) in self.rows() {
-            if keep(self, row) {
+            if keep(self, index, row) {
                 words[index / 64] |= 1 << (index % 64);
                 live += 1;
             }
         }
-        if live != self.live {
-            self.select(words, live);
-        }
+        (words, live)
     }
 
     fn select(&mut self, words: Buffer<u64>, live: u32) {
+        if live == self.live {
+            return;
+        }
         self.live = live;
         self.selection = Some(TableSet { selection: words, ..TableSet::default() }.freeze());
     }

@@ -128,6 +128,18 @@ impl SeriesStore {
         self.set.block_bytes() + self.slots.capacity() * 4
     }
 
+    /// Bytes of text, tags and series held.
+    pub(crate) fn sizes(&self) -> [usize; 3] {
+        [self.set.arena.len(), self.set.tags.len(), self.set.series.len()]
+    }
+
+    /// Makes room for as much more.
+    pub(crate) fn reserve_as(&mut self, sizes: &[usize; 3]) {
+        self.set.arena.reserve(sizes[0]);
+        self.set.tags.reserve(sizes[1]);
+        self.set.series.reserve(sizes[2]);
+    }
+
     /// Forgets all series and keeps the memory.
     pub fn clear(&mut self) {
         self.set.arena.clear();

@@ -1,7 +1,9 @@
-//! Holds a table against a schema and finds everything that is wrong with its keys, each with its place.
+//! Holds a table against a schema and finds everything that is wrong with its keys, each with its
+//! place.
 //!
-//! Plugin and agent use the same check: the agent to report all errors of all files at once, the plugin to be safe
-//! under any caller. It knows keys and kinds; what a value means is left to the plugin.
+//! Plugin and agent use the same check: the agent to report all errors of all files at once, the
+//! plugin to be safe under any caller. It knows keys and kinds; what a value means is left to the
+//! plugin.
 
 use std::ops::Range;
 

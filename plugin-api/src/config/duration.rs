@@ -14,12 +14,15 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use super::text;
 use super::value::{ConfigValue, Kind};
 
-const HINT: &str = "write for instance \"10s\", \"1h30m\" or \"250ms\" (units ns, us, ms, s, m, h, d), or a number of seconds";
+const HINT: &str = "write for instance \"10s\", \"1h30m\" or \"250ms\" \
+     (units ns, us, ms, s, m, h, d), or a number of seconds";
 
-/// What a nanosecond count in 64 bits can hold, some 292 years: the longest duration that is accepted.
+/// What a nanosecond count in 64 bits can hold, some 292 years: the longest duration that is
+/// accepted.
 const NANOS_MAX: u128 = i64::MAX as u128;
 
-/// A span of time in a plugin's options. It reads Go's notation with `d` for days, and plain numbers as seconds.
+/// A span of time in a plugin's options. It reads Go's notation with `d` for days, and plain
+/// numbers as seconds.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Duration(std::time::Duration);
 

@@ -24,8 +24,9 @@ impl ConfigError {
         Self { message: message.into(), span: None, key: None, suggestion: None }
     }
 
-    /// An error of one key of `text`: the place is where the key's value stands. A dotted name reaches into tables
-    /// (`tags.pattern`), a number into lists (`tags.0.pattern`); without the last parts, the place is what was found.
+    /// An error of one key of `text`: the place is where the key's value stands. A dotted name
+    /// reaches into tables (`tags.pattern`), a number into lists (`tags.0.pattern`); without the
+    /// last parts, the place is what was found.
     pub fn at(text: &str, key: &str, message: impl Into<String>) -> Self {
         let span = DeTable::parse(text).ok().and_then(|table| span_of(table.get_ref(), key));
         Self { message: message.into(), span, key: Some(key.to_owned()), suggestion: None }

@@ -1,4 +1,5 @@
-//! Lists of globs: one that matches if any does, and a pair of which one lets in and the other keeps out.
+//! Lists of globs: one that matches if any does, and a pair of which one lets in and the other
+//! keeps out.
 
 use std::fmt;
 
@@ -112,7 +113,8 @@ impl ConfigValue for GlobSet {
     }
 }
 
-/// Lets a name pass that the include list matches and the exclude list does not. An empty include list matches all.
+/// Lets a name pass that the include list matches and the exclude list does not. An empty include
+/// list matches all.
 #[derive(Clone, Debug, Default)]
 pub struct GlobFilter {
     include: GlobSet,

@@ -9,9 +9,10 @@
 //! | `{cpu,mem*}` | one of the alternatives, which are patterns themselves |
 //! | `\x` | the character `x` |
 //!
-//! Separators are none unless they are given; `*` and `**` are the same then. Letter case matters. What most patterns
-//! are (a plain name, `x*`, `*x`, `*x*`, `x*y`) is compared as text. The rest runs as a state machine whose time is
-//! bounded by the length of the text times that of the pattern, whatever the pattern: no backtracking.
+//! Separators are none unless they are given; `*` and `**` are the same then. Letter case matters.
+//! What most patterns are (a plain name, `x*`, `*x`, `*x*`, `x*y`) is compared as text. The rest
+//! runs as a state machine whose time is bounded by the length of the text times that of the
+//! pattern, whatever the pattern: no backtracking.
 
 mod machine;
 mod pattern;

@@ -1,15 +1,18 @@
 //! The macros with which a plugin declares its options.
 
-/// Declares a table of options: a struct with documented fields, their names, types and defaults in one place.
+/// Declares a table of options: a struct with documented fields, their names, types and defaults in
+/// one place.
 ///
-/// It generates the struct, `Default`, `Deserialize` (unknown keys are errors, missing ones keep their default),
-/// [`Config`](crate::config::Config) with the schema, and [`ConfigValue`](crate::config::ConfigValue), so that one table
-/// can be an option of another.
+/// It generates the struct, `Default`, `Deserialize` (unknown keys are errors, missing ones keep
+/// their default), [`Config`](crate::config::Config) with the schema, and
+/// [`ConfigValue`](crate::config::ConfigValue), so that one table can be an option of another.
 ///
 /// - `#[alias("old_name", ...)]` on a field: other names of the key.
-/// - `#[flatten]` on a field of such a type: its keys stand in this table, not in a table of their own.
+/// - `#[flatten]` on a field of such a type: its keys stand in this table, not in a table of their
+///   own.
 /// - A field `r#type` is the key `type`.
-/// - `refused { "key" = "reason", ... }` behind the struct: keys that users may bring along and that are refused.
+/// - `refused { "key" = "reason", ... }` behind the struct: keys that users may bring along and
+///   that are refused.
 ///
 /// ```
 /// use headwater_plugin_api::config::Duration;
@@ -41,7 +44,8 @@ macro_rules! config {
             $(
                 $(#[doc = $field_doc:expr])*
                 $(#[alias($($alias:expr),+ $(,)?)])?
-                // The lifetime is never written: it only lets the expansion see whether the attribute is there.
+                // The lifetime is never written: it only lets the expansion see whether the
+                // attribute is there.
                 $(#[flatten $($flatten:lifetime)?])?
                 $field_vis:vis $field:ident : $ty:ty = $default:expr
             ),*

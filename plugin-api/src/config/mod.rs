@@ -1,8 +1,8 @@
 //! Options of plugins: declared once, read from TOML, described to the agent.
 //!
-//! A plugin declares its table with [`config!`](crate::config!). From that come the struct, its defaults, the schema
-//! that the agent checks files against ([`schema_text`]), and the sample configuration ([`sample_text`]). [`parse`] is
-//! what the plugin's constructor calls.
+//! A plugin declares its table with [`config!`](crate::config!). From that come the struct, its
+//! defaults, the schema that the agent checks files against ([`schema_text`]), and the sample
+//! configuration ([`sample_text`]). [`parse`] is what the plugin's constructor calls.
 
 mod check;
 mod duration;
@@ -71,7 +71,8 @@ pub fn sample_text<C: Config>(kind: &str, name: &str) -> String {
     sample(&C::schema(), kind, name)
 }
 
-/// Reads a plugin's table. The first thing that is wrong with it, in the order of the text, is the error.
+/// Reads a plugin's table. The first thing that is wrong with it, in the order of the text, is the
+/// error.
 pub fn parse<C: Config>(text: &str) -> Result<C, ConfigError> {
     let table = DeTable::parse(text).map_err(|error| ConfigError::from_toml(text, &error))?;
     if let Some(error) = check(table.get_ref(), &C::schema()).into_iter().next() {

@@ -1,12 +1,14 @@
 //! Finds the name that a misspelt one was probably meant to be.
 
-/// Longer words are not compared: nobody mistypes a name that long, and the table below stays small.
+/// Longer words are not compared: nobody mistypes a name that long, and the table below stays
+/// small.
 const WORD_MAX: usize = 64;
 
-/// The candidate closest to `word` by edit distance, if it is close enough to be a likely misspelling.
+/// The candidate closest to `word` by edit distance, if it is close enough to be a likely
+/// misspelling.
 ///
-/// A swap of two neighbours counts as one edit, and `-`, `_`, blanks and letter case do not count. One edit is
-/// allowed for each three letters, at least one. Of equals, the first candidate wins.
+/// A swap of two neighbours counts as one edit, and `-`, `_`, blanks and letter case do not count.
+/// One edit is allowed for each three letters, at least one. Of equals, the first candidate wins.
 pub fn nearest<'a, S>(word: &str, candidates: impl IntoIterator<Item = &'a S>) -> Option<&'a str>
 where
     S: AsRef<str> + ?Sized + 'a,

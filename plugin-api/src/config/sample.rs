@@ -4,8 +4,9 @@ use super::schema::{FieldSchema, TableSchema};
 use super::text;
 use super::value::Kind;
 
-/// A table `[[kind.name]]` in which every key stands as a comment with its default, after its documentation. Comments
-/// with two marks are for reading, those with one are the lines to take the mark from.
+/// A table `[[kind.name]]` in which every key stands as a comment with its default, after its
+/// documentation. Comments with two marks are for reading, those with one are the lines to take the
+/// mark from.
 pub fn sample(schema: &TableSchema, kind: &str, name: &str) -> String {
     let mut out = String::new();
     let mut header = String::new();

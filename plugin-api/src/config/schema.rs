@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::value::Kind;
 
-/// The keys of a table. Fields may be added to it later: an older agent ignores those it does not know.
+/// The keys of a table. Fields may be added to it later: an older agent ignores those it does not
+/// know.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableSchema {
     /// What the table is for.
@@ -67,7 +68,8 @@ impl TableSchema {
     }
 
     pub fn to_text(&self) -> String {
-        // Strings, lists and tables alone: serialization has nothing to refuse, and an empty schema accepts no key.
+        // Strings, lists and tables alone: serialization has nothing to refuse, and an empty schema
+        // accepts no key.
         toml::to_string(self).unwrap_or_default()
     }
 

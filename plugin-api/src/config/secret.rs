@@ -6,7 +6,8 @@ use serde::de::{Deserialize, Deserializer};
 
 use super::value::{ConfigValue, Kind};
 
-/// A password, token or key. Printing it, in whatever way, prints stars; [`Secret::expose`] alone gives the text.
+/// A password, token or key. Printing it, in whatever way, prints stars; [`Secret::expose`] alone
+/// gives the text.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 

@@ -31,8 +31,8 @@ const UNITS: [(&str, u64); 11] = [
     ("PiB", 1 << 50),
 ];
 
-/// A number of bytes in a plugin's options. `kB`, `MB`, `GB` count by 1000, `KiB`, `MiB`, `GiB` by 1024; the case of
-/// the letters does not matter, and a blank may stand before the unit.
+/// A number of bytes in a plugin's options. `kB`, `MB`, `GB` count by 1000, `KiB`, `MiB`, `GiB` by
+/// 1024; the case of the letters does not matter, and a blank may stand before the unit.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Size(u64);
 

@@ -1,4 +1,5 @@
-//! The types an option can have: how each reads from TOML, shows its default, and names itself in the schema.
+//! The types an option can have: how each reads from TOML, shows its default, and names itself in
+//! the schema.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,8 +12,8 @@ use super::text;
 
 /// What kind of value a key takes.
 ///
-/// It crosses to the agent as words: `list of string`, `table of integer`, `list of table`. A kind that an older agent
-/// does not know reads as [`Kind::Any`], so that new kinds can be added.
+/// It crosses to the agent as words: `list of string`, `table of integer`, `list of table`. A kind
+/// that an older agent does not know reads as [`Kind::Any`], so that new kinds can be added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     Bool,
@@ -99,8 +100,8 @@ impl FromStr for Kind {
     }
 }
 
-/// A type that an option can have. [`config!`](crate::config!) and [`choice!`](crate::choice!) implement it for what
-/// they define.
+/// A type that an option can have. [`config!`](crate::config!) and [`choice!`](crate::choice!)
+/// implement it for what they define.
 pub trait ConfigValue: DeserializeOwned {
     fn kind() -> Kind;
 
@@ -117,7 +118,8 @@ pub trait ConfigValue: DeserializeOwned {
     /// The value as TOML on one line; `None` if it is unset or not to be shown.
     fn to_text(&self) -> Option<String>;
 
-    /// Reads the value of `key` into this table, if `key` is one of its own: what `#[flatten]` needs.
+    /// Reads the value of `key` into this table, if `key` is one of its own: what `#[flatten]`
+    /// needs.
     #[doc(hidden)]
     fn read_flat<'de, A: MapAccess<'de>>(
         &mut self,

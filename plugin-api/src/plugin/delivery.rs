@@ -51,6 +51,16 @@ impl Delivery {
         raw
     }
 
+    /// One handle for several: when it settles, all of them settle with its outcome. `None` for
+    /// none.
+    pub fn join(mut parts: Vec<Delivery>) -> Option<Delivery> {
+        match parts.len() {
+            0 => None,
+            1 => parts.pop(),
+            _ => Delivery::from_raw(crate::abi::join::join(parts)),
+        }
+    }
+
     /// Settles this clone.
     pub fn settle(self, outcome: Outcome) {
         self.into_raw().settle(outcome as u32);

@@ -168,9 +168,9 @@ macro_rules! export {
     ($family:ty) => {
         #[allow(unsafe_code)]
         const _: () = {
-            use $crate::plugin::{Family, Manifest, manifest_bytes, manifest_len};
+            use $crate::plugin::{Manifest, manifest_bytes, manifest_len};
 
-            const MANIFEST: Manifest = <$family as Family>::MANIFEST;
+            const MANIFEST: Manifest = <$family as $crate::plugin::Family>::MANIFEST;
 
             // A section of data without code: nothing is run or resolved through it.
             #[unsafe(link_section = ".headwater.plugins")]
@@ -181,7 +181,7 @@ macro_rules! export {
                 $crate::abi::export::call(|| {
                     // The reference keeps the section in the library.
                     ::std::hint::black_box(&MANIFEST_TEXT);
-                    <$family as Family>::root()
+                    <$family as $crate::plugin::Family>::root()
                 })
             }
 

@@ -67,7 +67,7 @@ pub struct ParseSink<'a> {
     pub(crate) raw: RawSink,
 }
 
-impl ParseSink<'_> {
+impl<'a> ParseSink<'a> {
     /// The time of points that carry none: nanoseconds since the epoch.
     #[inline]
     pub fn default_time(&self) -> i64 {
@@ -82,7 +82,7 @@ impl ParseSink<'_> {
 
     /// The chunk together with the 32 bytes of no meaning behind it, for scanners that look ahead.
     #[inline]
-    pub fn padded(&self) -> &[u8] {
+    pub fn padded(&self) -> &'a [u8] {
         call::padded(self.chunk)
     }
 

@@ -1,5 +1,9 @@
 //! What tests of plugins need: sinks that keep what they get, points as lines, a host of nobody.
 
+mod service;
+
+pub use service::{Pushed, ReadStep, TestIntake, service};
+
 use std::time::Duration;
 
 use crate::abi::instance::{
@@ -177,6 +181,8 @@ macro_rules! driven {
         }
     };
 }
+
+use driven;
 
 driven!(input, Input, InputInstance, input);
 driven!(parser, Parser, ParserInstance, parser);

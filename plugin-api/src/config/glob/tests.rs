@@ -128,7 +128,8 @@ fn oracle(pattern: &[char], text: &[char], separators: &[char]) -> bool {
                 }
                 at += 1;
             }
-            // A star at the end of a branch must not run into one behind the brace: the two are not `**`.
+            // A star at the end of a branch must not run into one behind the brace: the two are not
+            // `**`.
             branches.iter().any(|branch| {
                 (0..=text.len()).any(|end| {
                     oracle(branch, &text[..end], separators)

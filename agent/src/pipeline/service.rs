@@ -1,0 +1,217 @@
+//! Inputs that run by themselves: their start with retries, their way in, their settlements.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use headwater_plugin_api::abi::instance::ServiceInstance;
+use headwater_plugin_api::abi::serve::{
+    self, IntakeServices, OpenedSource, OpenedSpec, PushedBytes, Watched,
+};
+use headwater_plugin_api::abi::tables::Malformed;
+use headwater_plugin_api::batch::Batch;
+use headwater_plugin_api::plugin::{Context, Error};
+
+use super::core::{Core, Worker};
+use super::input::Input;
+use super::polled::Pushed;
+use super::reactor::Reactor;
+use super::slot::{CallError, Slot, back_off};
+use super::source::SourceState;
+use super::stage::Timer;
+
+/// Workers that threads of no worker's own borrow: gathers, pushes and ticks.
+pub struct Spare {
+    core: Arc<Core>,
+    inputs: usize,
+    free: Mutex<Vec<Worker>>,
+}
+
+impl Spare {
+    /// No worker yet; they are made when needed.
+    pub fn new(core: &Arc<Core>, inputs: usize) -> Arc<Spare> {
+        Arc::new(Spare { core: Arc::clone(core), inputs, free: Mutex::default() })
+    }
+
+    /// Runs with a worker. A worker whose thread was given up is not used again.
+    pub fn with<R>(&self, run: impl FnOnce(&mut Worker) -> R) -> R {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut worker = free.unwrap_or_else(|| self.core.worker(self.inputs));
+        let result = run(&mut worker);
+        if !worker.call.is_abandoned() {
+            worker.forget_buffers();
+            let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+            if free.len() < 4 {
+                free.push(worker);
+            }
+        }
+        result
+    }
+}
+
+/// A service input's way into the agent.
+pub struct IntakeOf {
+    /// The stages.
+    pub core: Arc<Core>,
+    /// The workers.
+    pub reactor: Arc<Reactor>,
+    /// Workers for pushes.
+    pub spare: Arc<Spare>,
+    /// Whose it is.
+    pub input: Arc<Input>,
+    /// The number of what it pushes itself.
+    pub origin: u64,
+    /// Whether nothing more may come in.
+    pub paused: AtomicBool,
+}
+
+impl IntakeServices for IntakeOf {
+    fn open(&self, spec: OpenedSpec, source: OpenedSource) -> Option<u64> {
+        if self.paused.load(Ordering::Acquire) {
+            return None;
+        }
+        let id = self.reactor.number();
+        let state = Arc::new(SourceState::new(id, Arc::clone(&self.input), spec, source));
+        self.spare.with(|worker| state.begin(&self.core, worker));
+        if !self.reactor.add_source(state) {
+            self.input.log.warn(format_args!(
+                "a source was refused: {} are open, or it cannot be waited for",
+                self.reactor.sources()
+            ));
+            return None;
+        }
+        Some(id)
+    }
+
+    fn watch(&self, descriptor: i32, watched: Watched) -> Option<u64> {
+        self.reactor.add_watch(descriptor, watched)
+    }
+
+    fn wake(&self, source: u64) {
+        self.reactor.make_ready(source);
+    }
+
+    fn close(&self, source: u64) {
+        self.reactor.close(source);
+    }
+
+    fn checks(&self) -> bool {
+        self.input.checks
+    }
+
+    fn push(&self, batch: Batch, timeout: Option<Duration>) -> Result<(), Batch> {
+        if self.paused.load(Ordering::Acquire) {
+            return Err(batch);
+        }
+        if self.core.budget.is_closed()
+            && !timeout.is_some_and(|timeout| self.core.budget.block(timeout))
+        {
+            return Err(batch);
+        }
+        self.spare.with(|worker| {
+            Pushed::new(&self.core, worker, &self.input, self.origin, true).batch(batch);
+        });
+        Ok(())
+    }
+
+    fn malformed(&self, malformed: Malformed) {
+        self.input.malformed(&malformed);
+    }
+
+    fn push_bytes(&self, bytes: PushedBytes<'_>) -> Result<(), Error> {
+        if self.paused.load(Ordering::Acquire) || self.core.budget.is_closed() {
+            return Err(Error::would_block());
+        }
+        self.spare.with(|worker| {
+            Pushed::new(&self.core, worker, &self.input, self.origin, true).bytes(&bytes)
+        })
+    }
+}
+
+/// A service input and its instance.
+pub struct Service {
+    /// The input.
+    pub input: Arc<Input>,
+    /// Its instance. It is made once: what it opened lives on in the agent.
+    pub slot: Slot<ServiceInstance>,
+    /// Its way in.
+    pub intake: Arc<IntakeOf>,
+}
+
+impl Service {
+    /// Connects and starts, once.
+    ///
+    /// # Errors
+    /// The plugin's.
+    pub fn start(&self) -> Result<(), CallError> {
+        let cx = self.intake.core.context();
+        self.slot.call(|instance| {
+            instance.base.connect(&cx)?;
+            let intake = serve::intake(Arc::clone(&self.intake) as Arc<dyn IntakeServices>);
+            instance.start(&cx, intake)
+        })
+    }
+
+    /// How long to wait before the start is tried again.
+    pub fn pause_before(&self, failures: u32) -> Duration {
+        back_off(failures.saturating_add(3))
+    }
+
+    /// Hands settlements to the input.
+    pub fn settle(&self) {
+        let settlements = self.input.settlements.take();
+        if settlements.is_empty() {
+            return;
+        }
+        let cx = self.intake.core.context();
+        let _ = self.slot.call(|instance| {
+            instance.settled(&cx, &settlements);
+            Ok(())
+        });
+    }
+
+    /// Takes nothing more in.
+    pub fn pause(&self) {
+        let cx = self.intake.core.context();
+        if let Err(error) = self.slot.call(|instance| instance.base.pause(&cx)) {
+            super::core::tell(&self.input.log, &error, 0);
+        }
+        self.intake.paused.store(true, Ordering::Release);
+    }
+
+    /// Ends it.
+    pub fn stop(&self, timeout: Duration) {
+        if let Some(mut instance) = self.slot.take() {
+            let now = self.intake.core.clock.now_ns();
+            let cx = Context::new(now, Some(timeout), None);
+            if let Err(error) = instance.base.stop(&cx) {
+                self.input.log.error(format_args!("it did not stop well: {error}"));
+            }
+        }
+    }
+}
+
+/// Sleeps until a stage wants to tick, and ticks.
+pub async fn tick_loop(
+    core: Arc<Core>,
+    timer: impl Fn(&Core) -> &Timer + Send + 'static,
+    tick: impl Fn() + Send + Sync + 'static,
+) {
+    /// After data came, the stage is asked within this time when it wants to tick.
+    const SOON_NS: i64 = 100_000_000;
+    let tick = Arc::new(tick);
+    loop {
+        let now = core.clock.now_ns();
+        let next = timer(&core).next(now, SOON_NS);
+        if next == i64::MAX {
+            timer(&core).changed().await;
+            continue;
+        }
+        tokio::select! {
+            () = core.clock.sleep_until(next) => {}
+            () = timer(&core).changed() => continue,
+        }
+        let tick = Arc::clone(&tick);
+        let _ = tokio::task::spawn_blocking(move || tick()).await;
+    }
+}

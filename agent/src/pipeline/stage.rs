@@ -1,0 +1,214 @@
+//! Processors and aggregators as the pipeline runs them.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use headwater_plugin_api::abi::instance::{AggregatorInstance, ProcessorInstance};
+use headwater_plugin_api::abi::serve::SinkTarget;
+use headwater_plugin_api::abi::tables::Malformed;
+use headwater_plugin_api::batch::Batch;
+use headwater_plugin_api::plugin::{Error, ErrorKind};
+use tokio::sync::Notify;
+
+use crate::observe::{Counter, Log};
+
+use super::modify::Shaping;
+use super::slot::{CallError, Slot, back_off};
+
+/// The counters of a processor or aggregator.
+pub struct StageCounters {
+    /// Failed calls.
+    pub errors: Counter,
+    /// Points that a failed call cost.
+    pub dropped: Counter,
+    /// Points that went past, by the selectors.
+    pub filtered: Counter,
+    /// Points that came out of windows.
+    pub pushed: Counter,
+}
+
+/// Makes an instance that is ready to work.
+pub type Maker<I> = Box<dyn Fn() -> Result<I, Error> + Send + Sync>;
+
+/// How a stage's instances are kept.
+pub enum Instances<I> {
+    /// One for each worker: what it does to a batch depends on that batch alone.
+    EachWorker(Maker<I>),
+    /// One, whose calls wait for each other.
+    One(Slot<I>),
+}
+
+/// When a stage with a clock wants to be called.
+#[derive(Default)]
+pub struct Timer {
+    /// Nanoseconds since the epoch; `i64::MAX` for never.
+    next_ns: AtomicI64,
+    /// Whether data came since the last tick.
+    fed: AtomicBool,
+    changed: Notify,
+}
+
+impl Timer {
+    /// Notes that data came; a sleeping timer hears of it.
+    pub fn feed(&self) {
+        if !self.fed.swap(true, Ordering::AcqRel) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Notes what a tick answered.
+    pub fn ticked(&self, next_ns: Option<i64>) {
+        self.next_ns.store(next_ns.unwrap_or(i64::MAX), Ordering::Release);
+    }
+
+    /// A tick begins.
+    pub fn begin(&self) {
+        self.fed.store(false, Ordering::Release);
+    }
+
+    /// When to tick next: what the stage said, or within `soon_ns` if data came since.
+    pub fn next(&self, now_ns: i64, soon_ns: i64) -> i64 {
+        let next = self.next_ns.load(Ordering::Acquire);
+        if self.fed.load(Ordering::Acquire) {
+            next.min(now_ns.saturating_add(soon_ns))
+        } else {
+            next
+        }
+    }
+
+    /// Waits until data comes after a tick.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+/// One processor.
+pub struct ProcessorStage {
+    /// The log in its name.
+    pub log: Log,
+    /// Its number among all stages that are watched.
+    pub number: usize,
+    /// Whether its batches are checked.
+    pub checks: bool,
+    /// Its selectors and modifiers.
+    pub shaping: Shaping,
+    /// Its counters.
+    pub counters: StageCounters,
+    /// Its instances.
+    pub instances: Instances<ProcessorInstance>,
+    /// When it wants to tick.
+    pub timer: Timer,
+}
+
+/// One aggregator.
+pub struct AggregatorStage {
+    /// The log in its name.
+    pub log: Log,
+    /// Its number among all stages that are watched.
+    pub number: usize,
+    /// Whether its batches are checked.
+    pub checks: bool,
+    /// What it takes; its tags and names are for what it emits.
+    pub selectors: Shaping,
+    /// What happens to what it emits.
+    pub emitted: Shaping,
+    /// Whether points that were aggregated go no further.
+    pub drop_original: bool,
+    /// Its counters.
+    pub counters: StageCounters,
+    /// Its instance.
+    pub instance: Slot<AggregatorInstance>,
+    /// When it wants to tick.
+    pub timer: Timer,
+}
+
+/// A worker's own instance of a stateless stage, parser or serializer.
+pub struct Own<I> {
+    instance: Option<I>,
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+impl<I> Default for Own<I> {
+    fn default() -> Self {
+        Own { instance: None, failures: 0, not_before: None }
+    }
+}
+
+impl<I> Own<I> {
+    /// The instance, made if there is none.
+    ///
+    /// # Errors
+    /// It waits for its restart, or cannot be made.
+    pub fn get(&mut self, make: &dyn Fn() -> Result<I, Error>) -> Result<&mut I, CallError> {
+        if self.instance.is_none() {
+            if self.not_before.is_some_and(|not_before| Instant::now() < not_before) {
+                return Err(CallError::Unavailable("it restarts after a panic".into()));
+            }
+            match make() {
+                Ok(instance) => self.instance = Some(instance),
+                Err(error) => {
+                    self.failed();
+                    return Err(CallError::Unavailable(error.to_string()));
+                }
+            }
+        }
+        match &mut self.instance {
+            Some(instance) => Ok(instance),
+            None => Err(CallError::Unavailable("it could not be made".into())),
+        }
+    }
+
+    fn failed(&mut self) {
+        self.not_before = Some(Instant::now() + back_off(self.failures));
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Calls the instance; a panic costs it.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn call<R>(
+        &mut self,
+        make: &dyn Fn() -> Result<I, Error>,
+        run: impl FnOnce(&mut I) -> Result<R, Error>,
+    ) -> Result<R, CallError> {
+        match run(self.get(make)?) {
+            Ok(result) => {
+                self.failures = 0;
+                Ok(result)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Panicked) => {
+                self.instance = None;
+                self.failed();
+                Err(CallError::Panicked(error.to_string()))
+            }
+            Err(error) => Err(CallError::Plugin(error)),
+        }
+    }
+}
+
+/// Takes what a stage pushes.
+pub struct Collect {
+    /// What was pushed.
+    pub batches: Vec<Batch>,
+    /// Whether batches are checked.
+    pub checks: bool,
+    /// What was wrong with a batch that was not taken.
+    pub malformed: Option<Malformed>,
+}
+
+impl SinkTarget for Collect {
+    fn checks(&self) -> bool {
+        self.checks
+    }
+
+    fn push(&mut self, batch: Batch, _timeout: Option<Duration>) -> Result<(), Batch> {
+        self.batches.push(batch);
+        Ok(())
+    }
+
+    fn malformed(&mut self, malformed: Malformed) {
+        self.malformed.get_or_insert(malformed);
+    }
+}

@@ -1,0 +1,219 @@
+//! The sources of a stream: which are live, which catch up, and how long those may hold a window.
+
+use std::collections::HashMap;
+
+use crate::batch::Batch;
+use crate::plugin::Control;
+
+/// One source.
+#[derive(Debug, Clone)]
+struct Source {
+    origin: u64,
+    /// The latest time among its points.
+    event_time: i64,
+    /// When it last gave a sign of life.
+    seen: i64,
+    /// Its latest points came within `delay` of their event time.
+    live: bool,
+    /// It ends by itself: windows wait for it without the bound of `hold`.
+    finite: bool,
+    /// Its progress is told and its points come in order: neither `delay`, `idle` nor `hold` apply.
+    exact: bool,
+}
+
+/// What a batch brings along to the windows.
+#[derive(Debug, Clone, Copy)]
+pub struct Feed {
+    /// Its source is catching up.
+    pub catching_up: bool,
+    /// Points later than this are refused.
+    pub limit: i64,
+}
+
+/// The sources of a stream.
+///
+/// It remembers at most [`Sources::MAX`] of them; the one that was silent longest is forgotten then,
+/// and is met anew when it comes again.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    list: Vec<Source>,
+    place: HashMap<u64, usize>,
+    delay: i64,
+    idle: i64,
+    hold: i64,
+    max_future: i64,
+    /// The clock when it was last looked at.
+    now: i64,
+}
+
+impl Sources {
+    /// How many sources are remembered.
+    pub const MAX: usize = 4096;
+
+    /// No source yet. Times are nanoseconds.
+    pub fn new(delay: i64, idle: i64, hold: i64, max_future: i64) -> Self {
+        Sources {
+            list: Vec::new(),
+            place: HashMap::new(),
+            delay,
+            idle,
+            hold,
+            max_future,
+            now: i64::MIN,
+        }
+    }
+
+    /// How long after its end a window is closed.
+    pub fn delay(&self) -> i64 {
+        self.delay
+    }
+
+    /// Takes note of the clock. After it stepped back, what was seen "later" counts as seen now.
+    pub fn set_now(&mut self, now: i64) -> bool {
+        let stepped_back = now < self.now;
+        if stepped_back {
+            for source in &mut self.list {
+                source.seen = source.seen.min(now);
+            }
+        }
+        self.now = now;
+        stepped_back
+    }
+
+    /// Takes note of a batch, whether or not its points are of interest.
+    pub fn observe(&mut self, now: i64, batch: &Batch) -> Feed {
+        self.set_now(now);
+        let limit = now.saturating_add(self.max_future);
+        let (_, mut latest) = batch.time_range();
+        if latest > limit {
+            // One point from far ahead must not count as progress.
+            latest = batch
+                .rows()
+                .map(|(_, row)| row.time)
+                .filter(|&t| t <= limit)
+                .max()
+                .unwrap_or(i64::MIN);
+        }
+        let (delay, now) = (self.delay, self.now);
+        let source = self.source(batch.origin());
+        if latest > i64::MIN {
+            source.event_time = source.event_time.max(latest);
+            source.live = !source.exact && now.saturating_sub(latest) <= delay;
+        }
+        source.seen = now;
+        Feed { catching_up: !source.live, limit }
+    }
+
+    /// Takes note of a message.
+    pub fn control(&mut self, now: i64, control: Control) {
+        self.set_now(now);
+        match control {
+            Control::Begin { origin, finite } => {
+                let source = self.source(origin);
+                source.finite = finite;
+                source.seen = now;
+            }
+            Control::End { origin: 0 } => {
+                self.list.clear();
+                self.place.clear();
+            }
+            Control::End { origin } => self.forget(origin),
+            Control::Progress { origin, time_ns } => {
+                let delay = self.delay;
+                let source = self.source(origin);
+                source.event_time = source.event_time.max(time_ns);
+                source.live = !source.exact && now.saturating_sub(time_ns) <= delay;
+                source.seen = now;
+            }
+            Control::Idle { origin } => {
+                for source in &mut self.list {
+                    if source.origin == origin || origin == 0 {
+                        source.seen = i64::MIN;
+                    }
+                }
+            }
+            Control::Flush | Control::Barrier(_) | Control::Stop => {}
+        }
+    }
+
+    /// Declares a source whose progress is always told and whose points come in order: a stream that
+    /// another statement makes.
+    pub fn set_exact(&mut self, origin: u64) {
+        let source = self.source(origin);
+        source.exact = true;
+        source.live = false;
+    }
+
+    fn source(&mut self, origin: u64) -> &mut Source {
+        let at = match self.place.get(&origin) {
+            Some(&at) => at,
+            None => self.enter(origin),
+        };
+        &mut self.list[at]
+    }
+
+    #[cold]
+    fn enter(&mut self, origin: u64) -> usize {
+        if self.list.len() >= Self::MAX {
+            let oldest = self.list.iter().filter(|s| !s.exact).min_by_key(|s| s.seen);
+            if let Some(origin) = oldest.map(|source| source.origin) {
+                self.forget(origin);
+            }
+        }
+        let at = self.list.len();
+        self.list.push(Source {
+            origin,
+            event_time: i64::MIN,
+            seen: self.now,
+            live: false,
+            finite: false,
+            exact: false,
+        });
+        self.place.insert(origin, at);
+        at
+    }
+
+    fn forget(&mut self, origin: u64) {
+        if let Some(at) = self.place.remove(&origin) {
+            self.list.swap_remove(at);
+            if let Some(moved) = self.list.get(at) {
+                self.place.insert(moved.origin, at);
+            }
+        }
+    }
+
+    /// When a window that ends at `end` closes for want of other events: a time that is past means
+    /// now, `i64::MAX` that only a source's progress or end closes it. `fed` if a catching-up source
+    /// has fed it, `held` since when it is held.
+    pub fn closes_at(&self, end: i64, fed: bool, held: Option<i64>) -> i64 {
+        let ready = end.saturating_add(self.delay);
+        if !fed {
+            return ready;
+        }
+        let held_until = held.unwrap_or(ready.max(self.now)).saturating_add(self.hold);
+        let mut at = ready;
+        for source in &self.list {
+            let reached = if source.exact { end } else { ready };
+            if source.live || source.event_time >= reached {
+                continue;
+            }
+            let mut until =
+                if source.exact { i64::MAX } else { source.seen.saturating_add(self.idle) };
+            if !source.finite && !source.exact {
+                until = until.min(held_until);
+            }
+            at = at.max(until);
+        }
+        at
+    }
+
+    /// Number of sources that are remembered.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}

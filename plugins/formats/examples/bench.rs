@@ -1,0 +1,236 @@
+//! Measures the formats on one core: bytes and points per second, and line protocol against the
+//! `influxdb-line-protocol` crate on the same text.
+//!
+//! `cargo run --release -p headwater-formats --example bench [part of a name [alone]]`: `alone`
+//! leaves the crate out, for profilers.
+
+#![allow(clippy::print_stdout, clippy::expect_used, clippy::unwrap_used)]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use headwater_formats::influx::InfluxParser;
+use headwater_plugin_api::abi::instance::{Chunk, PADDING, ParserInstance};
+use headwater_plugin_api::abi::serve::{self, PushedBytes, SinkTarget};
+use headwater_plugin_api::abi::tables::Malformed;
+use headwater_plugin_api::batch::Batch;
+use headwater_plugin_api::plugin::Error;
+use headwater_plugin_api::testkit;
+
+const CHUNK: usize = 256 << 10;
+const LINES: usize = 200_000;
+const ROUNDS: usize = 15;
+
+/// Counts what comes, and keeps the batches if asked.
+#[derive(Default)]
+struct Count {
+    points: usize,
+    bad: usize,
+    keep: bool,
+    batches: Vec<Batch>,
+}
+
+impl SinkTarget for Count {
+    fn checks(&self) -> bool {
+        false
+    }
+    fn push(&mut self, batch: Batch, _timeout: Option<Duration>) -> Result<(), Batch> {
+        self.points += batch.len();
+        if self.keep {
+            self.batches.push(batch);
+        }
+        Ok(())
+    }
+    fn push_bytes(&mut self, _bytes: PushedBytes<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+    fn bad(&mut self, _offset: usize, _len: usize, _at: usize, message: &str) {
+        if self.bad == 0 {
+            println!("  bad: {message}");
+        }
+        self.bad += 1;
+    }
+    fn lines(&mut self, _lines: u64) {}
+    fn malformed(&mut self, malformed: Malformed) {
+        panic!("{malformed}");
+    }
+}
+
+fn parse(parser: &mut ParserInstance, padded: &[u8], sink: &mut Count) {
+    let end = padded.len() - PADDING;
+    let mut start = 0;
+    while start < end {
+        let limit = (start + CHUNK).min(end);
+        let cut = parser.cut(&padded[start..limit], limit == end);
+        let chunk = Chunk {
+            padded: &padded[start..start + cut + PADDING],
+            last: start + cut == end,
+            default_time_ns: 0,
+            origin: 1,
+        };
+        serve::with_sink(sink, |raw| parser.parse(&testkit::context(0), &chunk, raw)).unwrap();
+        start += cut;
+    }
+}
+
+/// The shortest time of each of two, taken in turns so that a busy machine slows both.
+fn best(mut one: impl FnMut(), mut other: impl FnMut()) -> (Duration, Duration) {
+    let time = |run: &mut dyn FnMut()| {
+        let start = Instant::now();
+        run();
+        start.elapsed()
+    };
+    one();
+    let mut shortest = (Duration::MAX, Duration::MAX);
+    for _ in 0..ROUNDS {
+        shortest.0 = shortest.0.min(time(&mut one)).min(time(&mut one)).min(time(&mut one));
+        shortest.1 = shortest.1.min(time(&mut other));
+    }
+    shortest
+}
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+    fn below(&mut self, bound: u64) -> u64 {
+        (self.next() >> 20) % bound
+    }
+    fn percent(&mut self) -> f64 {
+        self.below(10_000) as f64 / 100.0
+    }
+}
+
+const REGIONS: [&str; 4] = ["eu-west-1", "us-east-1", "us-west-2", "ap-south-1"];
+
+fn series(i: usize) -> String {
+    let (host, cpu) = (i / 8 % 100, i % 8);
+    format!("cpu,cpu=cpu{cpu},dc=dc{},host=server{host:04},region={}", host % 3, REGIONS[host % 4])
+}
+
+fn time(i: usize) -> u64 {
+    1_700_000_000_000_000_000 + i as u64 * 1_000_000
+}
+
+fn fields(random: &mut Random) -> String {
+    format!(
+        "usage_user={:.2},usage_system={:.2},usage_idle={:.2},usage_iowait={:.3},ctx={}i",
+        random.percent(),
+        random.percent() / 10.0,
+        random.percent(),
+        random.percent() / 20.0,
+        random.below(1_000_000)
+    )
+}
+
+fn loads() -> Vec<(&'static str, String)> {
+    let mut random = Random(42);
+    let mut loads = Vec::new();
+    let mut load = |name, line: &mut dyn FnMut(usize, &mut Random) -> String| {
+        let mut text = String::new();
+        for i in 0..LINES {
+            text.push_str(&line(i, &mut random));
+            text.push('\n');
+        }
+        loads.push((name, text));
+    };
+    load("typical", &mut |i, r| format!("{} {} {}", series(i), fields(r), time(i)));
+    load("new series each line", &mut |i, r| {
+        let series = series(i);
+        format!("{},id={i:08x} {} {}", series, fields(r), time(i))
+    });
+    load("17-digit floats", &mut |i, r| {
+        let float = |r: &mut Random| format!("{:.17}", r.next() as f64 / u64::MAX as f64);
+        let (a, b, c, d) = (float(r), float(r), float(r), float(r));
+        format!(
+            "{} usage_user={a},usage_system={b},usage_idle={c},usage_iowait={d},ctx={}i {}",
+            series(i),
+            r.below(1_000_000),
+            time(i)
+        )
+    });
+    load("shapes that vary by line", &mut |i, r| {
+        let names = ["usage_user", "usage_system", "usage_idle", "usage_iowait", "usage_nice",
+            "usage_irq", "usage_steal", "usage_guest"];
+        let mut line = series(i);
+        let pick = r.below(255) + 1;
+        let mut comma = ' ';
+        for (at, name) in names.iter().enumerate() {
+            if pick >> at & 1 == 1 {
+                let value = if r.below(8) == 0 {
+                    format!("{}i", r.below(1000))
+                } else {
+                    format!("{:.2}", r.percent())
+                };
+                line.push_str(&format!("{comma}{name}={value}"));
+                comma = ',';
+            }
+        }
+        format!("{line} {}", time(i))
+    });
+    load("text fields", &mut |i, r| {
+        format!(
+            "syslog,host=server{:04},severity=info message=\"connection {} from 10.0.{}.{} closed\",\
+             code={}i,took={:.2} {}",
+            i % 100,
+            r.below(100_000),
+            r.below(256),
+            r.below(256),
+            r.below(600),
+            r.percent(),
+            time(i)
+        )
+    });
+    load("random order of series", &mut |i, r| {
+        format!("{} {} {}", series(r.below(800) as usize), fields(r), time(i))
+    });
+    loads
+}
+
+fn report(name: &str, bytes: usize, points: usize, took: Duration, other: Option<Duration>) {
+    let ns = took.as_nanos() as f64 / points as f64;
+    let rate = bytes as f64 / took.as_secs_f64() / 1e6;
+    let ratio = other.map_or(String::new(), |other| {
+        let crate_ns = other.as_nanos() as f64 / points as f64;
+        format!("  crate {crate_ns:7.1} ns  ratio {:5.1}", crate_ns / ns)
+    });
+    println!("{name:34} {rate:7.0} MB/s {ns:7.1} ns/point{ratio}");
+}
+
+fn line_protocol(wanted: &str, alone: bool) {
+    for (name, text) in loads() {
+        let name = format!("influx parser, {name}");
+        if !name.contains(wanted) {
+            continue;
+        }
+        let mut padded = text.clone().into_bytes();
+        padded.resize(text.len() + PADDING, 0);
+        let mut driven = testkit::parser::<InfluxParser>("").unwrap();
+        let mut count = Count::default();
+        parse(&mut driven.instance, &padded, &mut count);
+        assert_eq!((count.points, count.bad), (LINES, 0));
+        let mut ours = || parse(&mut driven.instance, &padded, &mut Count::default());
+        if alone {
+            let (took, _) = best(&mut ours, || ());
+            report(&name, text.len(), LINES, took, None);
+            continue;
+        }
+        let (took, other) = best(&mut ours, || {
+            for line in influxdb_line_protocol::parse_lines(&text) {
+                black_box(line.unwrap());
+            }
+        });
+        report(&name, text.len(), LINES, took, Some(other));
+    }
+}
+
+fn main() {
+    let wanted = std::env::args().nth(1).unwrap_or_default();
+    let alone = std::env::args().nth(2).is_some();
+    line_protocol(&wanted, alone);
+}

@@ -1,0 +1,11 @@
+//! Line protocol, in and out.
+
+mod bad;
+mod lines;
+mod parser;
+mod scan;
+mod series;
+mod shapes;
+mod warm;
+
+pub use parser::InfluxParser;

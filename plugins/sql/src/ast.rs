@@ -1,0 +1,152 @@
+//! A statement as it was written: our own tree, each node with its place in the query.
+
+use crate::error::Area;
+
+/// One statement of a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement {
+    /// The name in `CREATE STREAM name AS`.
+    pub stream: Option<Name>,
+    pub items: Vec<Item>,
+    pub source: Source,
+    pub filter: Option<Expr>,
+    pub group_by: Vec<Expr>,
+    pub having: Option<Expr>,
+    pub area: Area,
+}
+
+/// A name with its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Name {
+    pub text: String,
+    pub area: Area,
+}
+
+/// One column of the SELECT list.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Item {
+    /// `*`
+    Star(Area),
+    Expr { expr: Expr, alias: Option<Name> },
+}
+
+/// What FROM names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    pub kind: SourceKind,
+    pub area: Area,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum SourceKind {
+    /// One measurement or stream.
+    Name(String),
+    /// `measurements('a', 'b*')`
+    Globs(Vec<String>),
+    /// `*`
+    All,
+}
+
+/// An expression.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expr {
+    pub kind: ExprKind,
+    pub area: Area,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExprKind {
+    Literal(Literal),
+    Column { scope: Scope, name: String, quoted: bool },
+    Negate(Box<Expr>),
+    Not(Box<Expr>),
+    /// All of them, at least two.
+    And(Vec<Expr>),
+    /// Any of them, at least two.
+    Or(Vec<Expr>),
+    Compare { op: CompareOp, left: Box<Expr>, right: Box<Expr> },
+    Arith { op: ArithOp, left: Box<Expr>, right: Box<Expr> },
+    Concat { left: Box<Expr>, right: Box<Expr> },
+    IsNull { expr: Box<Expr>, negated: bool },
+    /// `IS [NOT] TRUE`, `IS [NOT] FALSE`
+    IsBool { expr: Box<Expr>, value: bool, negated: bool },
+    /// `IS [NOT] DISTINCT FROM`
+    Distinct { left: Box<Expr>, right: Box<Expr>, negated: bool },
+    In { expr: Box<Expr>, list: Vec<Expr>, negated: bool },
+    Between { expr: Box<Expr>, low: Box<Expr>, high: Box<Expr>, negated: bool },
+    Like { expr: Box<Expr>, pattern: Box<Expr>, escape: Option<char>, negated: bool, fold: bool },
+    Matches { expr: Box<Expr>, pattern: Box<Expr>, negated: bool, fold: bool },
+    Case { operand: Option<Box<Expr>>, whens: Vec<(Expr, Expr)>, otherwise: Option<Box<Expr>> },
+    Cast { expr: Box<Expr>, to: CastTo },
+    Call(Call),
+}
+
+/// A function call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// In lower case.
+    pub name: String,
+    pub args: Vec<Expr>,
+    /// `count(*)`
+    pub star: bool,
+    /// The place of DISTINCT among the arguments.
+    pub distinct: Option<Area>,
+    /// The place of FILTER, OVER and the like, with the clause's name.
+    pub clause: Option<(&'static str, Area)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Literal {
+    Null,
+    Bool(bool),
+    /// Within one of the 64-bit types.
+    Int(i128),
+    Float(f64),
+    Text(String),
+    /// Nanoseconds.
+    Interval(i64),
+    /// Nanoseconds since the epoch.
+    Time(i64),
+}
+
+/// Where a column is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// The field if there is one, else the tag.
+    Any,
+    Tag,
+    Field,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompareOp {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArithOp {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Mod,
+}
+
+/// What CAST makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CastTo {
+    /// A signed 64-bit integer.
+    Int,
+    /// An unsigned 64-bit integer.
+    UInt,
+    Float,
+    Text,
+    Bool,
+    Time,
+    Interval,
+}

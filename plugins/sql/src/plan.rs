@@ -1,0 +1,245 @@
+//! A bound statement: what runs. Names are resolved to numbers, functions to kernels, aggregates are
+//! told apart from what is computed per point and per group.
+
+use headwater_plugin_api::config::GlobSet;
+use regex::Regex;
+
+use crate::ast::{ArithOp, CastTo, CompareOp, Scope};
+use crate::error::Area;
+use crate::eval::functions::Function;
+use crate::eval::like::Like;
+
+/// A column that a statement reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    pub scope: Scope,
+    pub area: Area,
+}
+
+/// An expression whose names are resolved.
+#[derive(Debug, Clone)]
+pub enum Node {
+    Const(Const),
+    /// By its number in [`Plan::columns`].
+    Column(usize),
+    /// The point's time.
+    Time,
+    /// The point's measurement.
+    Measurement,
+    /// A group key, by its number in [`Aggregate::keys`].
+    Key(usize),
+    /// An aggregate's result, by its number in [`Aggregate::aggregates`].
+    Aggregate(usize),
+    WindowStart,
+    WindowEnd,
+    Negate(Box<Node>),
+    Not(Box<Node>),
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    Compare(CompareOp, Box<Node>, Box<Node>),
+    Arith(ArithOp, Box<Node>, Box<Node>),
+    Concat(Box<Node>, Box<Node>),
+    IsNull(Box<Node>, bool),
+    /// Whether it is (TRUE or FALSE), negated.
+    IsBool(Box<Node>, bool, bool),
+    /// IS NOT DISTINCT FROM if negated.
+    Distinct(Box<Node>, Box<Node>, bool),
+    In(Box<Node>, Vec<Node>, bool),
+    Between { value: Box<Node>, low: Box<Node>, high: Box<Node>, negated: bool },
+    Like { value: Box<Node>, pattern: Box<Like>, negated: bool },
+    Matches { value: Box<Node>, pattern: Box<Regex>, negated: bool },
+    Case { whens: Vec<(Node, Node)>, otherwise: Option<Box<Node>> },
+    Cast(Box<Node>, CastTo),
+    Call(Function, Vec<Node>),
+    /// A call with a regular expression that was compiled beforehand.
+    Replace { value: Box<Node>, pattern: Box<Regex>, with: Box<Node>, all: bool },
+    Extract { value: Box<Node>, pattern: Box<Regex>, group: usize },
+}
+
+/// A value that stands in the statement.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Const {
+    Null,
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Text(String),
+    Time(i64),
+    Interval(i64),
+}
+
+/// What a statement reads.
+#[derive(Debug, Clone)]
+pub enum Reads {
+    Name(String),
+    Globs(GlobSet),
+    All,
+}
+
+impl Reads {
+    /// Whether points of that measurement are read.
+    pub fn matches(&self, measurement: &str) -> bool {
+        match self {
+            Reads::Name(name) => name == measurement,
+            Reads::Globs(globs) => globs.matches(measurement),
+            Reads::All => true,
+        }
+    }
+}
+
+/// How results are named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResultName {
+    Fixed(String),
+    /// The measurement of the point with `_sql` behind it.
+    Derived,
+}
+
+/// A column of the result.
+#[derive(Debug, Clone)]
+pub struct Output {
+    pub name: String,
+    pub node: Node,
+    pub role: Role,
+}
+
+/// What a column of the result becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Field,
+    /// The options say so.
+    Tag,
+    /// A tag if it is text, else a field.
+    Key,
+    /// A tag if it is text, else nothing: a group key that was not selected.
+    HiddenKey,
+    /// The time of the result.
+    Time,
+}
+
+/// What is done with the points that are read.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Each point becomes one.
+    Project { star: bool, outputs: Vec<Output> },
+    /// The points of each window and group become one.
+    Aggregate(Aggregate),
+}
+
+/// A statement with a window.
+#[derive(Debug, Clone)]
+pub struct Aggregate {
+    /// Nanoseconds.
+    pub size: i64,
+    /// Nanoseconds.
+    pub offset: i64,
+    pub keys: Vec<Node>,
+    /// What the aggregates are computed over, each once.
+    pub inputs: Vec<Node>,
+    pub aggregates: Vec<AggregateCall>,
+    pub having: Option<Node>,
+    pub outputs: Vec<Output>,
+}
+
+/// An aggregate over one of the inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AggregateCall {
+    pub function: AggregateFunction,
+    /// By its number in [`Aggregate::inputs`]; none for `count(*)`.
+    pub input: Option<usize>,
+}
+
+/// Aggregates of values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AggregateFunction {
+    /// Rows, or values that are not NULL.
+    Count,
+    Sum,
+    Avg,
+    Min,
+    Max,
+    First,
+    Last,
+    Stddev,
+    StddevPop,
+    Variance,
+    VariancePop,
+    Spread,
+}
+
+/// A statement that is ready to run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub reads: Reads,
+    pub name: ResultName,
+    pub columns: Vec<Column>,
+    /// What must hold for a point, all of it.
+    pub filters: Vec<Node>,
+    pub action: Action,
+    /// Whether anything but group keys needs the time of points.
+    pub area: Area,
+}
+
+impl Node {
+    /// Calls `f` for this node and all below it.
+    pub fn visit(&self, f: &mut impl FnMut(&Node)) {
+        f(self);
+        match self {
+            Node::Const(_)
+            | Node::Column(_)
+            | Node::Time
+            | Node::Measurement
+            | Node::Key(_)
+            | Node::Aggregate(_)
+            | Node::WindowStart
+            | Node::WindowEnd => {}
+            Node::Negate(a)
+            | Node::Not(a)
+            | Node::IsNull(a, _)
+            | Node::IsBool(a, ..)
+            | Node::Cast(a, _)
+            | Node::Like { value: a, .. }
+            | Node::Matches { value: a, .. }
+            | Node::Extract { value: a, .. } => a.visit(f),
+            Node::Compare(_, a, b)
+            | Node::Arith(_, a, b)
+            | Node::Concat(a, b)
+            | Node::Distinct(a, b, _)
+            | Node::Replace { value: a, with: b, .. } => {
+                a.visit(f);
+                b.visit(f);
+            }
+            Node::And(list) | Node::Or(list) | Node::Call(_, list) => {
+                list.iter().for_each(|node| node.visit(f));
+            }
+            Node::In(a, list, _) => {
+                a.visit(f);
+                list.iter().for_each(|node| node.visit(f));
+            }
+            Node::Between { value, low, high, .. } => {
+                value.visit(f);
+                low.visit(f);
+                high.visit(f);
+            }
+            Node::Case { whens, otherwise } => {
+                for (when, then) in whens {
+                    when.visit(f);
+                    then.visit(f);
+                }
+                if let Some(node) = otherwise {
+                    node.visit(f);
+                }
+            }
+        }
+    }
+
+    /// Whether its value may differ between two points of a series even if it reads tags alone.
+    pub fn needs_point(&self) -> bool {
+        let mut needs = false;
+        self.visit(&mut |node| {
+            needs |= matches!(node, Node::Time | Node::Call(Function::Now, _));
+        });
+        needs
+    }
+}

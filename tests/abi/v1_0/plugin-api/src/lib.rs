@@ -1,0 +1,16 @@
+//! The interface of Headwater plugins.
+//!
+//! - [`batch`]: the points that travel.
+//! - [`plugin`]: the traits, by kind, that an author implements.
+//! - [`config`]: the options of a plugin.
+//! - [`abi`]: what crosses between the agent and a library. Authors need not look at it.
+//! - [`testkit`]: what tests of plugins need.
+//! - [`window`]: windows in event time and tables of groups, for stages that have a memory.
+
+#[allow(unsafe_code)]
+pub mod abi;
+pub mod batch;
+pub mod config;
+pub mod plugin;
+pub mod testkit;
+pub mod window;

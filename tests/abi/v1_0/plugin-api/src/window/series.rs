@@ -1,0 +1,161 @@
+//! What an operator knows of each series, worked out once and found again by the producer's hint.
+
+use super::groups::Groups;
+use crate::batch::{Batch, SeriesRef};
+
+/// A bounded table from series to a value of the operator's: a verdict, a group number.
+///
+/// It holds at most [`SeriesCache::MAX`] series, or those of one batch if they are more, and forgets
+/// all of them when others come: what is in it must be derivable from the series.
+pub struct SeriesCache<T> {
+    series: Groups,
+    values: Vec<T>,
+    /// Number in `series` by the producer's hint, plus one.
+    by_hint: Vec<u32>,
+    /// Number in `series` by the index in the batch at hand.
+    numbers: Vec<u32>,
+}
+
+impl<T> Default for SeriesCache<T> {
+    fn default() -> Self {
+        SeriesCache {
+            series: Groups::new(u32::MAX),
+            values: Vec::new(),
+            by_hint: Vec::new(),
+            numbers: Vec::new(),
+        }
+    }
+}
+
+impl<T> SeriesCache<T> {
+    /// How many series are remembered.
+    pub const MAX: usize = 1 << 14;
+
+    /// Forgets everything: to be called when the values become void.
+    pub fn clear(&mut self) {
+        self.series.clear();
+        self.values.clear();
+        self.by_hint.clear();
+        self.numbers.clear();
+    }
+
+    /// Bytes of memory held, without what the values own.
+    pub fn byte_size(&self) -> usize {
+        self.series.byte_size()
+            + self.values.capacity() * size_of::<T>()
+            + (self.by_hint.capacity() + self.numbers.capacity()) * 4
+    }
+
+    /// Looks up all series of a batch; `make` works out the value of one that is new. From then on
+    /// [`number`](Self::number) and [`value`](Self::value) speak of that batch.
+    pub fn prepare(&mut self, batch: &Batch, mut make: impl FnMut(&SeriesRef<'_>) -> T) {
+        let count = batch.series_count();
+        if self.series.len() + count > Self::MAX && self.series.len() > Self::MAX / 2 {
+            self.clear();
+        }
+        let mut numbers = std::mem::take(&mut self.numbers);
+        numbers.clear();
+        for index in 0..count as u32 {
+            let series = batch.series(index);
+            numbers.push(self.resolve(&series, &mut make));
+        }
+        self.numbers = numbers;
+    }
+
+    #[inline]
+    fn resolve(
+        &mut self,
+        series: &SeriesRef<'_>,
+        make: &mut impl FnMut(&SeriesRef<'_>) -> T,
+    ) -> u32 {
+        let key = series.key().as_bytes();
+        let hint = series.hint().unwrap_or(u32::MAX) as usize;
+        if let Some(number) = self.by_hint.get(hint).and_then(|number| number.checked_sub(1))
+            && self.series.is(number, series.hash(), key)
+        {
+            return number;
+        }
+        let number = match self.series.find(series.hash(), key) {
+            Some(number) => number,
+            None => {
+                let value = make(series);
+                self.values.push(value);
+                // The table has no bound of its own but 4 GiB of keys, which `prepare` rules out.
+                self.series.intern(series.hash(), key).unwrap_or_default()
+            }
+        };
+        if hint < Self::MAX * 4 {
+            if self.by_hint.len() <= hint {
+                self.by_hint.resize(hint + 1, 0);
+            }
+            self.by_hint[hint] = number + 1;
+        }
+        number
+    }
+
+    /// The cache's number for a series of the batch at hand.
+    #[inline]
+    pub fn number(&self, index: u32) -> Option<usize> {
+        self.numbers.get(index as usize).map(|&number| number as usize)
+    }
+
+    /// The value of a series of the batch at hand, by its index there.
+    #[inline]
+    pub fn value(&self, index: u32) -> Option<&T> {
+        self.values.get(self.number(index)?)
+    }
+
+    /// As [`value`](Self::value), to be changed.
+    #[inline]
+    pub fn value_mut(&mut self, index: u32) -> Option<&mut T> {
+        let number = self.number(index)?;
+        self.values.get_mut(number)
+    }
+
+    /// All values that are remembered, to be changed.
+    pub fn values_mut(&mut self) -> &mut [T] {
+        &mut self.values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::BatchBuilder;
+
+    fn batch(hosts: std::ops::Range<usize>) -> Batch {
+        let mut builder = BatchBuilder::default();
+        for host in hosts {
+            let host = host.to_string();
+            builder.point("m").tag("host", &host).field("f", 1.0).finish(0).unwrap();
+        }
+        builder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_value_is_made_once() {
+        let mut cache = SeriesCache::default();
+        let mut made = 0;
+        for batch in [batch(0..10), batch(5..15), batch(0..15)] {
+            cache.prepare(&batch, |series| {
+                made += 1;
+                series.tag("host").unwrap().to_owned()
+            });
+            for row in batch.points() {
+                let host = cache.value(row.row().series).unwrap();
+                assert_eq!(Some(host.as_str()), row.series().tag("host"));
+            }
+        }
+        assert_eq!(made, 15);
+    }
+
+    #[test]
+    fn it_is_bounded() {
+        let mut cache = SeriesCache::default();
+        for start in (0..100_000).step_by(1000) {
+            cache.prepare(&batch(start..start + 1000), |_| 0_u8);
+        }
+        assert!(cache.values.len() <= SeriesCache::<u8>::MAX);
+        assert!(cache.byte_size() < 4 << 20);
+    }
+}

@@ -1,0 +1,427 @@
+//! The open windows of a stream: which window a point falls into, and which windows are due.
+
+use std::collections::BTreeMap;
+
+use super::grid::{Grid, Span};
+use super::ranges::Ranges;
+use super::sources::{Feed, Sources};
+use crate::batch::Batch;
+use crate::plugin::{Control, Delivery};
+
+/// How windows open and close. Times are nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// The windows.
+    pub grid: Grid,
+    /// How long after its end a window is closed.
+    pub delay: i64,
+    /// A catching-up source that is silent so long holds no window open.
+    pub idle: i64,
+    /// How long a source that is not finite may hold a window open.
+    pub hold: i64,
+    /// Points from further ahead of the clock are refused.
+    pub max_future: i64,
+    /// How long after its emission a window takes late points and is emitted again; 0 for never.
+    pub grace: i64,
+}
+
+/// Where a point belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Into the window in this slot.
+    Open(u32),
+    /// Into a window that was emitted.
+    Late,
+    /// Further ahead of the clock than is allowed.
+    Future,
+    /// Into a window for which there is no room.
+    Full,
+}
+
+/// What is to be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// Windows that the closing rule closes.
+    Due,
+    /// All of them: the end, or a table that is full.
+    All,
+}
+
+/// A window that is to be emitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ready {
+    /// Its slot.
+    pub slot: u32,
+    /// Its time.
+    pub span: Span,
+    /// It was emitted before and has taken late points since.
+    pub correction: bool,
+}
+
+struct Slot<W> {
+    index: i64,
+    span: Span,
+    /// Since when it would be closed if no source held it: by the clock, not by its end, so that a
+    /// clock that steps forward does not use up `hold`.
+    held: Option<i64>,
+    /// A catching-up source has fed it.
+    fed: bool,
+    /// It must close, whoever may still feed it.
+    forced: bool,
+    /// When it was emitted, if it still takes late points.
+    emitted: Option<i64>,
+    /// When the first late point since the last emission came.
+    corrected: Option<i64>,
+    /// The batch that fed it last, see `Windows::batch`.
+    batch: u64,
+    deliveries: Vec<Delivery>,
+    content: W,
+}
+
+/// The open windows of a stream.
+///
+/// When more than [`Windows::MAX`] are open, the oldest must close early; twice as many are never
+/// open, not even within one batch.
+pub struct Windows<W> {
+    policy: Policy,
+    sources: Sources,
+    emitted: Ranges,
+    slots: Vec<Option<Slot<W>>>,
+    /// Slots by the number of their window.
+    order: BTreeMap<i64, u32>,
+    /// The window of the point before: start, length, slot.
+    hot: (i64, u64, u32),
+    /// Counts the batches.
+    batch: u64,
+    now: i64,
+    early: u64,
+}
+
+impl<W> Windows<W> {
+    /// How many windows may be open.
+    pub const MAX: usize = 1024;
+    /// How many delivery handles a window holds; a window that needs more must close early.
+    pub const MAX_DELIVERIES: usize = 1 << 20;
+
+    /// No window yet.
+    pub fn new(policy: Policy) -> Self {
+        let Policy { delay, idle, hold, max_future, .. } = policy;
+        Windows {
+            policy,
+            sources: Sources::new(delay, idle, hold, max_future),
+            emitted: Ranges::default(),
+            slots: Vec::new(),
+            order: BTreeMap::new(),
+            hot: (0, 0, 0),
+            batch: 0,
+            now: i64::MIN,
+            early: 0,
+        }
+    }
+
+    /// How windows open and close.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The sources.
+    pub fn sources_mut(&mut self) -> &mut Sources {
+        &mut self.sources
+    }
+
+    /// Which windows were emitted, by their numbers on the grid.
+    pub fn emitted_ranges(&self) -> &Ranges {
+        &self.emitted
+    }
+
+    /// Windows that had to close early, since the beginning.
+    pub fn closed_early(&self) -> u64 {
+        self.early
+    }
+
+    /// Number of windows that are open or still take late points.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Takes note of the clock.
+    pub fn set_now(&mut self, now: i64) {
+        if self.sources.set_now(now) {
+            for slot in self.slots.iter_mut().flatten() {
+                slot.held = slot.held.map(|at| at.min(now));
+                slot.emitted = slot.emitted.map(|at| at.min(now));
+                slot.corrected = slot.corrected.map(|at| at.min(now));
+            }
+        }
+        self.now = now;
+        for slot in self.slots.iter_mut().flatten() {
+            if now >= slot.span.end.saturating_add(self.policy.delay) {
+                slot.held.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Takes note of a batch, before its points are placed, and of one without points of interest.
+    pub fn observe(&mut self, now: i64, batch: &Batch) -> Feed {
+        self.set_now(now);
+        self.batch += 1;
+        self.hot.1 = 0;
+        self.sources.observe(now, batch)
+    }
+
+    /// Takes note of a message.
+    pub fn control(&mut self, now: i64, control: Control) {
+        self.set_now(now);
+        self.sources.control(now, control);
+    }
+
+    /// The window of a point; `open` makes what a new window holds.
+    #[inline]
+    pub fn place(&mut self, feed: &Feed, time: i64, open: impl FnOnce(Span) -> W) -> Place {
+        if (time.wrapping_sub(self.hot.0) as u64) < self.hot.1 {
+            return Place::Open(self.hot.2);
+        }
+        self.find(feed, time, open)
+    }
+
+    /// The slot that all points from `first` to `last` belong to, if it is one.
+    #[inline]
+    pub fn place_all(
+        &mut self,
+        feed: &Feed,
+        first: i64,
+        last: i64,
+        open: impl FnOnce(Span) -> W,
+    ) -> Option<u32> {
+        let grid = &self.policy.grid;
+        if last > feed.limit || grid.index(first) != grid.index(last) {
+            return None;
+        }
+        match self.place(feed, first, open) {
+            Place::Open(slot) => Some(slot),
+            Place::Late | Place::Future | Place::Full => None,
+        }
+    }
+
+    fn find(&mut self, feed: &Feed, time: i64, open: impl FnOnce(Span) -> W) -> Place {
+        if time > feed.limit {
+            return Place::Future;
+        }
+        let index = self.policy.grid.index(time);
+        let at = match self.order.get(&index) {
+            Some(&at) => at,
+            None if self.emitted.contains(index) => return Place::Late,
+            None if self.order.len() >= Self::MAX * 2 => return Place::Full,
+            None => self.open(index, open),
+        };
+        let (now, batch) = (self.now, self.batch);
+        let Some(slot) = self.slots.get_mut(at as usize).and_then(Option::as_mut) else {
+            return Place::Late;
+        };
+        if let Some(emitted) = slot.emitted {
+            if now.saturating_sub(emitted) > self.policy.grace {
+                return Place::Late;
+            }
+            slot.corrected.get_or_insert(now);
+        }
+        slot.fed |= feed.catching_up;
+        slot.batch = batch;
+        let len = (slot.span.end as u64).wrapping_sub(slot.span.start as u64);
+        // Points of one window that are refused as future ones must not take the short way.
+        let len =
+            len.min((feed.limit as u64).wrapping_sub(slot.span.start as u64).saturating_add(1));
+        self.hot = (slot.span.start, len, at);
+        Place::Open(at)
+    }
+
+    #[cold]
+    fn open(&mut self, index: i64, open: impl FnOnce(Span) -> W) -> u32 {
+        if self.order.len() >= Self::MAX {
+            let waiting = self.order.values().filter_map(|&at| self.slots[at as usize].as_ref());
+            let oldest = waiting.filter(|slot| !slot.forced).map(|slot| slot.index).min();
+            if let Some(&at) = oldest.and_then(|index| self.order.get(&index)) {
+                self.force(at);
+            }
+        }
+        let span = self.policy.grid.span(index);
+        let slot = Slot {
+            index,
+            span,
+            held: None,
+            fed: false,
+            forced: false,
+            emitted: None,
+            corrected: None,
+            batch: 0,
+            deliveries: Vec::new(),
+            content: open(span),
+        };
+        let at = match self.slots.iter().position(Option::is_none) {
+            Some(at) => {
+                self.slots[at] = Some(slot);
+                at
+            }
+            None => {
+                self.slots.push(Some(slot));
+                self.slots.len() - 1
+            }
+        };
+        self.order.insert(index, at as u32);
+        at as u32
+    }
+
+    /// Lets a window close at the next opportunity, whoever may still feed it.
+    pub fn force(&mut self, slot: u32) {
+        if let Some(slot) = self.slots.get_mut(slot as usize).and_then(Option::as_mut)
+            && !slot.forced
+        {
+            slot.forced = true;
+            self.early += u64::from(slot.emitted.is_none());
+        }
+    }
+
+    /// What the window in a slot holds.
+    #[inline]
+    pub fn content(&mut self, slot: u32) -> Option<&mut W> {
+        Some(&mut self.slots.get_mut(slot as usize)?.as_mut()?.content)
+    }
+
+    /// The time of the window in a slot.
+    pub fn span(&self, slot: u32) -> Option<Span> {
+        Some(self.slots.get(slot as usize)?.as_ref()?.span)
+    }
+
+    /// What all windows hold, to be changed.
+    pub fn contents(&mut self) -> impl Iterator<Item = &mut W> {
+        self.slots.iter_mut().flatten().map(|slot| &mut slot.content)
+    }
+
+    /// Lets all windows that took points of the batch at hand hold its delivery handle: the source
+    /// hears of them when the windows' rows have settled.
+    pub fn hold_delivery(&mut self, batch: &Batch) {
+        let Some(delivery) = batch.delivery() else { return };
+        let mut full = None;
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            let Some(slot) = slot else { continue };
+            // What was emitted before was settled by its first row.
+            if slot.batch == self.batch && slot.emitted.is_none() {
+                slot.deliveries.push(delivery.clone());
+                if slot.deliveries.len() >= Self::MAX_DELIVERIES {
+                    full = Some(at as u32);
+                }
+            }
+        }
+        if let Some(at) = full {
+            self.force(at);
+        }
+    }
+
+    /// The delivery handles of the window in a slot, as one.
+    pub fn take_delivery(&mut self, slot: u32) -> Option<Delivery> {
+        let slot = self.slots.get_mut(slot as usize)?.as_mut()?;
+        Delivery::join(std::mem::take(&mut slot.deliveries))
+    }
+
+    /// The next window to emit, oldest first; [`done`](Self::done) must follow.
+    pub fn ready(&self, closing: Closing) -> Option<Ready> {
+        self.order.values().find_map(|&at| {
+            let slot = self.slots.get(at as usize)?.as_ref()?;
+            let correction = slot.emitted.is_some();
+            let due = match closing {
+                Closing::All => !correction || slot.corrected.is_some(),
+                Closing::Due => self.due_at(slot).is_some_and(|due| due <= self.now),
+            };
+            due.then_some(Ready { slot: at, span: slot.span, correction })
+        })
+    }
+
+    /// When a window is to be emitted; `None` if nothing but a point brings that about.
+    fn due_at(&self, slot: &Slot<W>) -> Option<i64> {
+        if let Some(emitted) = slot.emitted {
+            let last = emitted.saturating_add(self.policy.grace);
+            let corrected = slot.corrected?;
+            return Some(corrected.saturating_add(self.policy.delay).min(last).max(corrected));
+        }
+        if slot.forced {
+            return Some(i64::MIN);
+        }
+        Some(self.sources.closes_at(slot.span.end, slot.fed, slot.held))
+    }
+
+    /// Ends the emission of a window: it is remembered as emitted and given back, unless it takes
+    /// late points for some time.
+    pub fn done(&mut self, slot: u32) -> Option<W> {
+        let now = self.now;
+        let keeps = self.policy.grace > 0;
+        let entry = self.slots.get_mut(slot as usize)?;
+        let window = entry.as_mut()?;
+        self.emitted.insert(window.index);
+        window.corrected = None;
+        self.hot.1 = 0;
+        if keeps && !window.forced {
+            window.emitted.get_or_insert(now);
+            return None;
+        }
+        self.order.remove(&window.index);
+        entry.take().map(|slot| slot.content)
+    }
+
+    /// Ends the emission of a window and forgets it: later points open it anew. For a stage that
+    /// emits early because it is full.
+    pub fn restart(&mut self, slot: u32) -> Option<W> {
+        let entry = self.slots.get_mut(slot as usize)?;
+        let window = entry.take()?;
+        self.order.remove(&window.index);
+        self.hot.1 = 0;
+        self.early += 1;
+        Some(window.content)
+    }
+
+    /// Gives back windows that take late points no longer.
+    pub fn expire(&mut self) -> Option<W> {
+        let (now, grace) = (self.now, self.policy.grace);
+        let over = |slot: &Slot<W>| {
+            slot.corrected.is_none()
+                && slot.emitted.is_some_and(|at| now.saturating_sub(at) > grace)
+        };
+        let at = self.slots.iter().position(|slot| slot.as_ref().is_some_and(over))?;
+        let window = self.slots[at].take()?;
+        self.order.remove(&window.index);
+        self.hot.1 = 0;
+        Some(window.content)
+    }
+
+    /// When to look again, if no point or message comes: never before a millisecond is over.
+    pub fn next_due(&self) -> Option<i64> {
+        let soon = self.now.saturating_add(1_000_000);
+        let later = self.now.saturating_add(1_000_000_000);
+        let next = self.slots.iter().flatten().filter_map(|slot| {
+            if let Some(emitted) = slot.emitted {
+                let expiry = emitted.saturating_add(self.policy.grace).saturating_add(1);
+                return Some(self.due_at(slot).map_or(expiry, |due| due.min(expiry)));
+            }
+            let due = self.due_at(slot)?;
+            // What a source's progress closes is looked at again each second.
+            let ready = slot.span.end.saturating_add(self.policy.delay);
+            Some(if slot.fed { due.min(ready.max(later)) } else { due })
+        });
+        next.min().map(|due| due.max(soon))
+    }
+
+    /// The earliest start among windows that may still be emitted for the first time, as far as the
+    /// open windows and the clock tell: what a statement that reads this one's rows may count on.
+    pub fn low_watermark(&self) -> i64 {
+        let clock = self.policy.grid.index(self.now.saturating_sub(self.policy.delay));
+        let open = self.slots.iter().flatten().filter(|slot| slot.emitted.is_none());
+        let first = open.map(|slot| slot.index).min().map_or(clock, |index| index.min(clock));
+        self.policy.grid.span(first).start
+    }
+}
+
+#[cfg(test)]
+mod tests;
