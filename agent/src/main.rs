@@ -1,3 +1,13 @@
-pub mod config;
+//! Headwater: a telemetry agent that processes streams where they spring.
 
-fn main() {}
+mod commands;
+mod config;
+mod delivery;
+mod loader;
+mod observe;
+mod pipeline;
+mod state;
+
+fn main() -> std::process::ExitCode {
+    commands::main()
+}

@@ -89,9 +89,10 @@ impl Setup {
             File::create(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         };
         self.command.stdin(Stdio::null()).stdout(open("stdout")).stderr(open("stderr"));
-        let child = self.command.spawn().unwrap_or_else(|error| {
-            panic!("{}: {error}", self.command.get_program().display())
-        });
+        let child = self
+            .command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.command.get_program().display()));
         Agent { child, folder: Arc::new(self.folder), status: None }
     }
 

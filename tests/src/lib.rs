@@ -1,1 +1,10 @@
 //! What crosses crates: end-to-end tests, conformance, benchmarks.
+//!
+//! It talks to people at terminals, and a test that cannot go on stops with a panic.
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, clippy::expect_used)]
+
+pub mod agent;
+pub mod load;
+pub mod paths;
+pub mod points;
+pub mod wait;

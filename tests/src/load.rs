@@ -273,7 +273,9 @@ mod tests {
             points.iter().map(|point| format!("{:?}", point.tags)).collect();
         assert_eq!(series.len(), 800);
         assert!(points.iter().all(|point| point.tags.len() == 4 && point.fields.len() == 5));
-        assert!(points.windows(2).all(|two| two[1].time.unwrap() - two[0].time.unwrap() == 1_000_000));
+        assert!(
+            points.windows(2).all(|two| two[1].time.unwrap() - two[0].time.unwrap() == 1_000_000)
+        );
     }
 
     #[test]

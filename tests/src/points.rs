@@ -142,15 +142,14 @@ impl Point {
 /// # Panics
 /// With the line that is none.
 pub fn parse(text: &str) -> Vec<Point> {
-    let text: String =
-        text.lines().map(|line| line.strip_prefix("> ").unwrap_or(line)).fold(
-            String::with_capacity(text.len()),
-            |mut all, line| {
-                all.push_str(line);
-                all.push('\n');
-                all
-            },
-        );
+    let text: String = text.lines().map(|line| line.strip_prefix("> ").unwrap_or(line)).fold(
+        String::with_capacity(text.len()),
+        |mut all, line| {
+            all.push_str(line);
+            all.push('\n');
+            all
+        },
+    );
     influxdb_line_protocol::parse_lines(&text)
         .map(|line| match line {
             Ok(line) => Point::from_parsed(&line),

@@ -26,7 +26,9 @@ fn overview() -> String {
     }
     out.push_str("\nflags of `run`:\n");
     flags(&mut out, &SUBCOMMANDS[0]);
-    out.push_str("\n`headwater help COMMAND` tells about the others. One dash is as good as two.\n");
+    out.push_str(
+        "\n`headwater help COMMAND` tells about the others. One dash is as good as two.\n",
+    );
     out
 }
 

@@ -31,6 +31,16 @@ headwater_plugin_api::choice! {
     }
 }
 
+headwater_plugin_api::choice! {
+    /// How many of the records that a parser refuses are shown in the log.
+    pub enum ShowBadLines {
+        /// The first few of each input, and how many more there were.
+        Some = "some",
+        /// Each one.
+        All = "all",
+    }
+}
+
 headwater_plugin_api::config! {
     /// Settings of the agent itself, and defaults for its plugins. Keys ignore case and
     /// underscores.
@@ -109,6 +119,9 @@ headwater_plugin_api::config! {
         pub plugin_directories: Vec<PathBuf> = Vec::new(),
         /// The longest line that parsers of lines accept.
         pub max_line_bytes: Size = Size::mib(4),
+        /// How many of the records that parsers refuse are shown in the log, each with its place: "some"
+        /// or "all". All are counted.
+        pub show_bad_lines: ShowBadLines = ShowBadLines::Some,
     }
     refused {
         "logtarget" = "the log goes to `logfile`, or to standard error",

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use headwater_plugin_api::config::nearest;
 
-pub use agent::{AgentConfig, LogFormat};
+pub use agent::{AgentConfig, LogFormat, ShowBadLines};
 pub use common::{LogLevel, StartupError, TimeSource};
 pub use diagnostics::{Diagnostic, Place, Severity};
 pub use emit::PluginText;

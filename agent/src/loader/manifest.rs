@@ -98,7 +98,7 @@ fn parse(text: &[u8]) -> Result<Vec<(PluginKind, String)>, ManifestError> {
 /// The bytes of the section.
 fn section(file: &File) -> Result<Vec<u8>, ManifestError> {
     let length = file.metadata().map_err(|e| ManifestError::Unreadable(e.to_string()))?.len();
-    let head = piece(file, length, 0, HEAD as u64)?;
+    let head = piece(file, length, 0, length.min(HEAD as u64))?;
     check_head(&head)?;
     let table = u64_at(&head, 40);
     let entry = u64::from(u16_at(&head, 58));
@@ -131,6 +131,9 @@ fn check_head(head: &[u8]) -> Result<(), ManifestError> {
     if !head.starts_with(b"\x7fELF") {
         let text = String::from_utf8_lossy(&head[..head.len().min(16)]);
         return Err(ManifestError::NotALibrary(format!("it begins with {text:?}")));
+    }
+    if head.len() < HEAD {
+        return Err(ManifestError::NotALibrary("an ELF file that is cut off".into()));
     }
     if head[4..6] != [2, 1] {
         return Err(ManifestError::NotALibrary("an ELF file of another word size".into()));
@@ -176,7 +179,6 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use std::io::Write;
 
     /// A shared object of three sections: none, names, and the one with `name` and `text`.
     pub(in crate::loader) fn library(name: &str, text: &[u8]) -> Vec<u8> {
@@ -208,8 +210,7 @@ pub(super) mod tests {
 
     fn read_bytes(bytes: &[u8]) -> Result<Vec<(PluginKind, String)>, ManifestError> {
         let folder = crate::loader::tests::Folder::new();
-        let path = folder.path().join("file");
-        File::create(&path).unwrap().write_all(bytes).unwrap();
+        let path = folder.file("file", bytes);
         read(&File::open(path).unwrap())
     }
 
@@ -237,7 +238,9 @@ pub(super) mod tests {
             let error = read_bytes(bytes).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         };
-        check(b"", "64 bytes at 0 lie outside its 0 bytes");
+        check(b"", "it begins with \"\"");
+        check(b"hello", "it begins with \"hello\"");
+        check(b"\x7fELF", "cut off");
         check(&[b'#'; 200], "it begins with \"################\"");
         check(&library(".other.plugins", b"HWPM1\n"), "it has no section .headwater.plugins");
         check(&library(".headwater.plugins2", b"HWPM1\n"), "it has no section");
@@ -259,18 +262,24 @@ pub(super) mod tests {
     #[test]
     fn any_cut_or_flipped_byte_is_refused_or_harmless() {
         let whole = library(SECTION, b"HWPM1\ninput cpu\n");
-        let (mut refused, mut read) = (0, 0);
+        let folder = crate::loader::tests::Folder::new();
+        let path = folder.file("file", &whole);
+        let file = File::options().read(true).write(true).open(path).unwrap();
+        let (mut refused, mut kept) = (0, 0);
         for at in 0..whole.len() {
-            assert!(read_bytes(&whole[..at]).is_err());
             for flip in [1, 0x80, 0xff] {
-                let mut broken = whole.clone();
-                broken[at] ^= flip;
-                match read_bytes(&broken) {
-                    Ok(_) => read += 1,
+                file.write_all_at(&[whole[at] ^ flip], at as u64).unwrap();
+                match read(&file) {
+                    Ok(_) => kept += 1,
                     Err(_) => refused += 1,
                 }
             }
+            file.write_all_at(&whole[at..=at], at as u64).unwrap();
         }
-        assert!(refused > 100 && read > 100, "{refused} refused, {read} read");
+        assert!(refused > 100 && kept > 100, "{refused} refused, {kept} read");
+        for len in (0..whole.len() as u64).rev() {
+            file.set_len(len).unwrap();
+            assert!(read(&file).is_err(), "cut to {len}");
+        }
     }
 }

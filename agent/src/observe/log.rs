@@ -39,17 +39,6 @@ impl Default for LogOptions {
     }
 }
 
-/// The level of an option's value: `error`, `warn`, `info`, `debug` or `trace`, which is as `debug`.
-pub fn level_named(name: &str) -> Option<Level> {
-    match name.to_ascii_lowercase().as_str() {
-        "error" => Some(Level::Error),
-        "warn" | "warning" => Some(Level::Warning),
-        "info" => Some(Level::Information),
-        "debug" | "trace" => Some(Level::Debug),
-        _ => None,
-    }
-}
-
 /// Tells the time: nanoseconds since the Unix epoch.
 pub type Clock = Box<dyn Fn() -> i64 + Send + Sync>;
 
@@ -164,18 +153,6 @@ impl Logger {
     pub fn reopen(&self) -> std::io::Result<()> {
         let now_ns = (self.clock)();
         self.lock().sink.reopen(now_ns)
-    }
-
-    /// Sends the process's panics to the log, each as one line of the agent.
-    pub fn take_panics(self: &Arc<Self>) {
-        let log = self.agent();
-        std::panic::set_hook(Box::new(move |panic| {
-            let thread = std::thread::current();
-            let name = thread.name().unwrap_or("without a name").to_owned();
-            let place = panic.location().map_or_else(String::new, |place| format!(" at {place}"));
-            let words = panic.payload_as_str().unwrap_or("no words");
-            log.panicked(&format!("panic in thread {name}{place}: {words}"));
-        }));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -304,8 +281,9 @@ impl Log {
         }
     }
 
-    /// A panic may come while this thread writes a line: waiting for the log would then never end.
-    fn panicked(&self, message: &str) {
+    /// Tells of a panic, which may have come while this thread wrote a line: waiting for the log would
+    /// then never end.
+    pub fn panicked(&self, message: &str) {
         let logger = &self.logger;
         let line = Line {
             time_ns: (logger.clock)(),
@@ -472,12 +450,5 @@ mod tests {
         log.panicked("a test: the log is busy");
         drop(held);
         assert_eq!(sink.text(), "2026-11-21T09:00:00Z E! [agent] panic in thread main: one\n");
-    }
-
-    #[test]
-    fn names_of_levels() {
-        assert_eq!(level_named("WARN"), Some(Level::Warning));
-        assert_eq!(level_named("trace"), Some(Level::Debug));
-        assert_eq!(level_named("loud"), None);
     }
 }

@@ -4,6 +4,7 @@ pub mod log;
 mod log_file;
 mod log_line;
 pub mod metrics;
+pub mod panics;
 mod plugin_metrics;
 mod repeats;
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub struct CallSlot {
     stage: AtomicUsize,
     since: AtomicU64,
     abandoned: AtomicBool,
+    worker: AtomicBool,
     job: Mutex<Option<Box<dyn Abandon>>>,
 }
 
@@ -23,6 +24,11 @@ impl CallSlot {
     /// Whether this thread was given up: it must touch nothing shared any more.
     pub fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Says that the thread is a worker's: it must be replaced if it does not come back.
+    pub fn is_of_worker(&self) {
+        self.worker.store(true, Ordering::Relaxed);
     }
 
     /// Sets what is to be done if the thread does not come back.
@@ -43,6 +49,8 @@ pub struct Stuck {
     pub stage: usize,
     /// Since when, in seconds.
     pub seconds: u64,
+    /// Whether the thread is a worker's.
+    pub worker: bool,
 }
 
 /// All threads that call plugins.
@@ -98,7 +106,8 @@ impl Calls {
             }
             slot.abandoned.store(true, Ordering::Release);
             let job = slot.job.lock().unwrap_or_else(PoisonError::into_inner).take();
-            stuck.push((Stuck { stage: stage - 1, seconds }, job));
+            let worker = slot.worker.load(Ordering::Relaxed);
+            stuck.push((Stuck { stage: stage - 1, seconds, worker }, job));
         }
         stuck
             .into_iter()

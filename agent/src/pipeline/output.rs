@@ -130,6 +130,7 @@ pub struct Output {
     queue: Mutex<Queue>,
     wake: Notify,
     closing: AtomicBool,
+    left_out: AtomicBool,
 }
 
 /// What a flush did.
@@ -162,6 +163,7 @@ impl Output {
             queue: Mutex::new(Queue { connected, ..Queue::default() }),
             wake: Notify::new(),
             closing: AtomicBool::new(false),
+            left_out: AtomicBool::new(false),
         }
     }
 
@@ -187,6 +189,10 @@ impl Output {
     /// Takes an item into the buffer; a direct output that has a full batch writes at once. `can_wait`
     /// tells that its source stops when the gate is closed: then nothing falls out here.
     pub fn accept(&self, item: Item, can_wait: bool, host: &OutputHost<'_>) {
+        if self.left_out.load(Ordering::Relaxed) {
+            self.counters.metrics_dropped.add(item.points);
+            return item.settle(Outcome::Dropped);
+        }
         self.counters.metrics_added.add(item.points);
         let mut queue = self.queue();
         if self.settings.direct
@@ -285,7 +291,7 @@ impl Output {
         let items = std::mem::take(&mut queue.inflight);
         drop(queue);
         let taken: u64 = items.iter().map(|item| item.bytes).sum();
-        let left = self.after_write(result, items, host).err().unwrap_or_default();
+        let left = self.after_write(result, items).err().unwrap_or_default();
         let kept: u64 = left.iter().map(|item| item.bytes).sum();
         let again = (!left.is_empty()).then(|| {
             let mut queue = self.queue();
@@ -337,6 +343,19 @@ impl Output {
         items
     }
 
+    /// Connects before anything is written.
+    ///
+    /// # Errors
+    /// The plugin's.
+    pub fn connect_now(&self, host: &OutputHost<'_>) -> Result<(), Error> {
+        self.connect(host).map_err(as_error)
+    }
+
+    /// Takes and writes nothing from here on.
+    pub fn leave_out(&self) {
+        self.left_out.store(true, Ordering::Relaxed);
+    }
+
     fn connect(&self, host: &OutputHost<'_>) -> Result<(), CallError> {
         let cx = Context::new((host.now_ns)(), Some(self.settings.timeout), None);
         self.slot.call(|instance| (host.watch)(&mut || instance.base.connect(&cx)))?;
@@ -358,12 +377,11 @@ impl Output {
         &self,
         result: Result<(), CallError>,
         mut items: VecDeque<Item>,
-        host: &OutputHost<'_>,
     ) -> Result<(), VecDeque<Item>> {
         let points: u64 = items.iter().map(|item| item.points).sum();
         let error = match result {
             Ok(()) => {
-                self.succeeded(host);
+                self.succeeded();
                 self.counters.metrics_written.add(points);
                 items.into_iter().for_each(|item| item.settle(Outcome::Delivered));
                 return Ok(());
@@ -392,14 +410,14 @@ impl Output {
                     Ok(())
                 }
                 _ => {
-                    self.failed(&error, host);
+                    self.failed(&error);
                     Err(items)
                 }
             },
             CallError::Panicked(message) => {
                 let error = Error::failed(format!("the plugin panicked: {message}"));
                 self.queue().connected = false;
-                self.failed(&error, host);
+                self.failed(&error);
                 items.iter_mut().for_each(|item| item.panics += 1);
                 let (give_up, keep): (VecDeque<_>, VecDeque<_>) =
                     items.into_iter().partition(|item| item.panics >= 3);
@@ -413,13 +431,13 @@ impl Output {
             }
             CallError::TooLate | CallError::Unavailable(_) => {
                 self.queue().connected = false;
-                self.failed(&as_error(error), host);
+                self.failed(&as_error(error));
                 Err(items)
             }
         }
     }
 
-    fn succeeded(&self, host: &OutputHost<'_>) {
+    fn succeeded(&self) {
         let mut queue = self.queue();
         let had_failed = queue.failures > 0;
         queue.failures = 0;
@@ -431,7 +449,7 @@ impl Output {
         }
     }
 
-    fn failed(&self, error: &Error, host: &OutputHost<'_>) -> Instant {
+    fn failed(&self, error: &Error) -> Instant {
         let mut queue = self.queue();
         if matches!(error.kind(), ErrorKind::NotConnected) {
             queue.connected = false;

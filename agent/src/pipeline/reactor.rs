@@ -5,12 +5,12 @@
 //! on, and works on what it has. There is no queue and no hand-over between threads.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use headwater_plugin_api::abi::serve::Watched;
+use headwater_plugin_api::abi::serve::{self, Watched};
 use rustix::event::{EventfdFlags, epoll};
 
 use super::core::{Core, Worker};
@@ -125,13 +125,13 @@ impl Reactor {
     }
 
     fn register(&self, descriptor: RawFd, id: u64) -> bool {
-        let Some(fd) = borrow(descriptor) else { return false };
+        let Some(fd) = serve::borrow_descriptor(descriptor) else { return false };
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ONESHOT;
         epoll::add(&self.epoll, fd, epoll::EventData::new_u64(id), flags).is_ok()
     }
 
     fn arm(&self, descriptor: RawFd, id: u64) {
-        if let Some(fd) = borrow(descriptor) {
+        if let Some(fd) = serve::borrow_descriptor(descriptor) {
             let flags = epoll::EventFlags::IN | epoll::EventFlags::ONESHOT;
             let _ = epoll::modify(&self.epoll, fd, epoll::EventData::new_u64(id), flags);
         }
@@ -187,6 +187,7 @@ impl Reactor {
                 .name(format!("worker-{number}"))
                 .spawn(move || {
                     let mut worker = core.worker(inputs);
+                    worker.call.is_of_worker();
                     reactor.run(&core, &mut worker);
                 });
             if spawned.is_err() {
@@ -364,12 +365,4 @@ impl Reactor {
             }
         }
     }
-}
-
-fn borrow(descriptor: RawFd) -> Option<BorrowedFd<'static>> {
-    if descriptor < 0 {
-        return None;
-    }
-    // The plugin promises that the descriptor stays open as long as its source or watch.
-    Some(crate::loader::borrow_descriptor(descriptor))
 }

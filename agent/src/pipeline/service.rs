@@ -11,6 +11,7 @@ use headwater_plugin_api::abi::serve::{
 use headwater_plugin_api::abi::tables::Malformed;
 use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::plugin::{Context, Error};
+use tokio::sync::Notify;
 
 use super::core::{Core, Worker};
 use super::input::Input;
@@ -191,9 +192,10 @@ impl Service {
     }
 }
 
-/// Sleeps until a stage wants to tick, and ticks.
+/// Sleeps until a stage wants to tick, and ticks. A tick that is given up on does not hold the next.
 pub async fn tick_loop(
     core: Arc<Core>,
+    given_up: Arc<Notify>,
     timer: impl Fn(&Core) -> &Timer + Send + 'static,
     tick: impl Fn() + Send + Sync + 'static,
 ) {
@@ -212,6 +214,10 @@ pub async fn tick_loop(
             () = timer(&core).changed() => continue,
         }
         let tick = Arc::clone(&tick);
-        let _ = tokio::task::spawn_blocking(move || tick()).await;
+        let call = tokio::task::spawn_blocking(move || tick());
+        tokio::select! {
+            _ = call => {}
+            () = given_up.notified() => {}
+        }
     }
 }

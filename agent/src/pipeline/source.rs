@@ -257,13 +257,12 @@ impl SourceState {
             reader.position += len as u64;
             return (Some(piece), next);
         }
-        (self.cut(core, worker, reader, len, last), next)
+        (self.cut(worker, reader, len, last), next)
     }
 
     /// Cuts what was read at the end of a record and carries the rest.
     fn cut(
         &self,
-        core: &Core,
         worker: &mut Worker,
         reader: &mut Reader,
         len: usize,
@@ -369,7 +368,7 @@ impl SourceState {
             batch.set_sequence(piece.sequence);
             batch.set_delivery(delivery.clone());
             points += batch.len() as u64;
-            self.shape(core, worker, batch);
+            self.shape(worker, batch);
         }
         self.input.counters.metrics_gathered.add(points);
         batches.retain(|batch| !batch.is_empty());
@@ -399,8 +398,7 @@ impl SourceState {
         worker.call.end();
     }
 
-    fn shape(&self, core: &Core, worker: &mut Worker, batch: &mut Batch) {
-        let _ = core;
+    fn shape(&self, worker: &mut Worker, batch: &mut Batch) {
         let input = &self.input;
         if self.spec.tags.is_empty() {
             input.shaping.apply(&mut worker.input_maps[input.index], batch, &[]);
@@ -430,7 +428,7 @@ impl SourceState {
         let buffer = std::mem::take(&mut worker.buffer);
         let mut scratch = std::mem::take(&mut worker.scratch);
         let messages = std::mem::take(&mut worker.messages);
-        let mut one = |parser: &mut ParserInstance,
+        let one = |parser: &mut ParserInstance,
                        padded: &[u8],
                        position: u64,
                        target: &mut Parsed|

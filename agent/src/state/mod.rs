@@ -57,10 +57,10 @@ pub fn default_folder(statefile: &str, variable: Option<&str>) -> Option<PathBuf
 /// What reading a key gave.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Loaded {
-    Value(Vec<u8>),
-    Nothing,
+    Found(Vec<u8>),
+    Absent,
     /// The file was damaged or cannot be read: a sentence for the log. There is no value.
-    Lost(String),
+    Bad(String),
 }
 
 /// The store.
@@ -155,7 +155,7 @@ impl Store {
     pub fn load(&self, key: &str) -> Loaded {
         let mut inner = self.lock();
         let Some(folder) = &self.folder else {
-            return inner.values.get(key).cloned().map_or(Loaded::Nothing, Loaded::Value);
+            return inner.values.get(key).cloned().map_or(Loaded::Absent, Loaded::Found);
         };
         let path = folder.path.join(file_name(key));
         let limit = (file::HEADER_BYTES + KEY_BYTES_MAX + VALUE_BYTES_MAX) as u64;
@@ -163,17 +163,17 @@ impl Store {
         let read = File::open(&path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
         match read {
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => return Loaded::Nothing,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Loaded::Absent,
             Err(error) => {
-                return Loaded::Lost(format!("{} cannot be read: {error}", path.display()));
+                return Loaded::Bad(format!("{} cannot be read: {error}", path.display()));
             }
         }
         let fault = match file::decode(&bytes, key) {
-            Ok(value) => return Loaded::Value(value.to_vec()),
+            Ok(value) => return Loaded::Found(value.to_vec()),
             Err(fault) => fault,
         };
         if fault == Fault::OtherKey {
-            return Loaded::Nothing;
+            return Loaded::Absent;
         }
         let aside = path.with_extension("damaged");
         let kept = match fs::rename(&path, &aside) {
@@ -183,7 +183,7 @@ impl Store {
             }
             Err(error) => format!("it cannot be put aside: {error}"),
         };
-        Loaded::Lost(format!("{} is damaged ({fault}); {kept}", path.display()))
+        Loaded::Bad(format!("{} is damaged ({fault}); {kept}", path.display()))
     }
 
     /// Stores a value durably. When it returns, the value is on the disk.
@@ -291,7 +291,7 @@ mod tests {
     use crate::observe::testing::Folder;
 
     fn value(text: &str) -> Loaded {
-        Loaded::Value(text.as_bytes().to_vec())
+        Loaded::Found(text.as_bytes().to_vec())
     }
 
     fn store_file(folder: &Folder, key: &str) -> PathBuf {
@@ -304,7 +304,7 @@ mod tests {
         let path = folder.path().join("deep/er");
         {
             let store = Store::open(&path).unwrap();
-            assert_eq!(store.load("inputs.tail"), Loaded::Nothing);
+            assert_eq!(store.load("inputs.tail"), Loaded::Absent);
             store.save("inputs.tail", b"one").unwrap();
             store.save("inputs.tail", b"two").unwrap();
             store.save("", b"").unwrap();
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(store.load("../up and /etc/passwd\0"), value("three"));
         store.remove("inputs.tail").unwrap();
         store.remove("inputs.tail").unwrap();
-        assert_eq!(store.load("inputs.tail"), Loaded::Nothing);
+        assert_eq!(store.load("inputs.tail"), Loaded::Absent);
         assert_eq!(store.folder(), Some(path.as_path()));
         let names: Vec<_> = fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names.len(), 3, "{names:?}");
@@ -325,11 +325,11 @@ mod tests {
     #[test]
     fn in_memory() {
         let store = Store::in_memory();
-        assert_eq!(store.load("a"), Loaded::Nothing);
+        assert_eq!(store.load("a"), Loaded::Absent);
         store.save("a", b"x").unwrap();
         assert_eq!(store.load("a"), value("x"));
         store.remove("a").unwrap();
-        assert_eq!(store.load("a"), Loaded::Nothing);
+        assert_eq!(store.load("a"), Loaded::Absent);
         assert_eq!(store.folder(), None);
     }
 
@@ -342,14 +342,14 @@ mod tests {
         let whole = fs::read(&path).unwrap();
         for len in 0..whole.len() {
             fs::write(&path, &whole[..len]).unwrap();
-            let Loaded::Lost(words) = store.load("k") else { panic!("{len} bytes were read") };
+            let Loaded::Bad(words) = store.load("k") else { panic!("{len} bytes were read") };
             assert!(words.contains("k.damaged"), "{words}");
-            assert_eq!(store.load("k"), Loaded::Nothing, "it is told once");
+            assert_eq!(store.load("k"), Loaded::Absent, "it is told once");
         }
         let mut longer = whole.clone();
         longer.push(0);
         fs::write(&path, &longer).unwrap();
-        assert!(matches!(store.load("k"), Loaded::Lost(_)));
+        assert!(matches!(store.load("k"), Loaded::Bad(_)));
         store.save("k", b"anew").unwrap();
         assert_eq!(store.load("k"), value("anew"));
     }
@@ -366,7 +366,7 @@ mod tests {
                 let mut damaged = whole.clone();
                 damaged[at] ^= 1 << bit;
                 fs::write(&path, &damaged).unwrap();
-                assert!(matches!(store.load("key"), Loaded::Lost(_)), "byte {at}, bit {bit}");
+                assert!(matches!(store.load("key"), Loaded::Bad(_)), "byte {at}, bit {bit}");
             }
         }
     }
@@ -378,7 +378,7 @@ mod tests {
         store.save("key", b"value").unwrap();
         let path = store_file(&folder, "key");
         fs::write(&path, file::tests::with_version(&fs::read(&path).unwrap(), 2)).unwrap();
-        let Loaded::Lost(words) = store.load("key") else { panic!("it was read") };
+        let Loaded::Bad(words) = store.load("key") else { panic!("it was read") };
         assert!(words.contains("version 2"), "{words}");
     }
 

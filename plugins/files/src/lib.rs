@@ -1,5 +1,12 @@
-//! Family `files`.
+//! Family `files`: what is read from files and written to them.
+
+mod encoding;
+mod file;
+mod file_output;
+mod paths;
 
 headwater_plugin_api::family! {
     name: "files",
+    inputs: [file::File],
+    outputs: [file_output::FileOutput],
 }

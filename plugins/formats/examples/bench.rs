@@ -6,11 +6,13 @@
 
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::unwrap_used)]
 
+use std::cell::RefCell;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use headwater_formats::influx::InfluxParser;
 use headwater_plugin_api::abi::instance::{Chunk, PADDING, ParserInstance};
+use headwater_plugin_api::abi::memory::{ALIGN, MemoryFunctions, set_host_memory};
 use headwater_plugin_api::abi::serve::{self, PushedBytes, SinkTarget};
 use headwater_plugin_api::abi::tables::Malformed;
 use headwater_plugin_api::batch::Batch;
@@ -54,6 +56,39 @@ impl SinkTarget for Count {
     fn malformed(&mut self, malformed: Malformed) {
         panic!("{malformed}");
     }
+}
+
+/// Memory of batches as an agent hands it out: what was given back is used again.
+static MEMORY: MemoryFunctions = MemoryFunctions { allocate, free };
+
+thread_local! {
+    static FREE: RefCell<Vec<(usize, usize)>> = const { RefCell::new(Vec::new()) };
+}
+
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line([u8; ALIGN]);
+
+extern "C" fn allocate(bytes: usize, capacity: *mut usize) -> *mut u8 {
+    let lines = bytes.div_ceil(ALIGN).next_power_of_two();
+    let size = lines * ALIGN;
+    let block = FREE.with_borrow_mut(|free| {
+        let at = free.iter().rposition(|block| block.1 == size)?;
+        Some(free.swap_remove(at).0)
+    });
+    let block = block.unwrap_or_else(|| {
+        Box::leak(vec![Line([0; ALIGN]); lines].into_boxed_slice()).as_mut_ptr() as usize
+    });
+    #[allow(unsafe_code)]
+    // SAFETY: the caller passes a pointer to a variable of its own.
+    unsafe {
+        *capacity = size;
+    }
+    block as *mut u8
+}
+
+extern "C" fn free(block: *mut u8, capacity: usize) {
+    FREE.with_borrow_mut(|free| free.push((block as usize, capacity)));
 }
 
 fn parse(parser: &mut ParserInstance, padded: &[u8], sink: &mut Count) {
@@ -232,5 +267,6 @@ fn line_protocol(wanted: &str, alone: bool) {
 fn main() {
     let wanted = std::env::args().nth(1).unwrap_or_default();
     let alone = std::env::args().nth(2).is_some();
+    set_host_memory(&MEMORY);
     line_protocol(&wanted, alone);
 }

@@ -54,7 +54,11 @@ impl Answer {
             return None;
         }
         let seconds = text.parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0);
-        Some(seconds.map_or(PAUSE_UNREADABLE, |s| Duration::from_secs_f64(s.min(PAUSE_MAX.as_secs_f64()))))
+        Some(
+            seconds.map_or(PAUSE_UNREADABLE, |s| {
+                Duration::from_secs_f64(s.min(PAUSE_MAX.as_secs_f64()))
+            }),
+        )
     }
 
     /// Status and text for a person.
@@ -159,8 +163,16 @@ mod tests {
         let check = |header: Option<&str>, body: &str, text: &str| {
             assert_eq!(Answer::new(400, header, body.as_bytes()).text, text, "{body}");
         };
-        check(None, r#"{"error":"unable to parse 'a b \"c\"\n': bad"}"#, "unable to parse 'a b \"c\"\n': bad");
-        check(None, r#"{"code": "invalid", "message" : "no\u0020\ud83d\ude00\ud800x"}"#, "no \u{1f600}\u{fffd}x");
+        check(
+            None,
+            r#"{"error":"unable to parse 'a b \"c\"\n': bad"}"#,
+            "unable to parse 'a b \"c\"\n': bad",
+        );
+        check(
+            None,
+            r#"{"code": "invalid", "message" : "no\u0020\ud83d\ude00\ud800x"}"#,
+            "no \u{1f600}\u{fffd}x",
+        );
         check(Some("from the header"), "<html>", "from the header");
         check(None, " plain text\n", "plain text");
         check(None, "", "");
@@ -173,7 +185,8 @@ mod tests {
 
     #[test]
     fn pauses() {
-        let pause = |text: &str| Answer { retry_after: Some(text.into()), ..Answer::default() }.pause();
+        let pause =
+            |text: &str| Answer { retry_after: Some(text.into()), ..Answer::default() }.pause();
         assert_eq!(pause("3"), Some(Duration::from_secs(3)));
         assert_eq!(pause("0.5"), Some(Duration::from_millis(500)));
         assert_eq!(pause("100000"), Some(Duration::from_secs(600)));
@@ -191,7 +204,8 @@ mod tests {
         assert!(sentence.starts_with("400 bad request: é") && sentence.ends_with("é..."));
         assert!(sentence.len() < 450);
         assert_eq!(Answer::new(503, None, b"").sentence(), "503 unavailable");
-        let moved = Answer { status: 301, location: Some("https://x/".into()), ..Answer::default() };
+        let moved =
+            Answer { status: 301, location: Some("https://x/".into()), ..Answer::default() };
         assert_eq!(moved.sentence(), "301 redirected to https://x/");
     }
 }

@@ -64,7 +64,9 @@ impl<'a> Points<'a> {
 
     /// The names of all points, in order.
     pub fn rows(&self) -> Vec<RowId> {
-        self.views().flat_map(|(at, batch)| batch.rows().map(move |(row, _)| (at, row as u32))).collect()
+        self.views()
+            .flat_map(|(at, batch)| batch.rows().map(move |(row, _)| (at, row as u32)))
+            .collect()
     }
 
     /// Appends all points.
@@ -126,7 +128,12 @@ pub mod tests {
     pub struct TestLines;
 
     impl Lines for TestLines {
-        fn append(&mut self, _: &Context<'_>, batch: &Batch, out: &mut Vec<u8>) -> Result<(), Error> {
+        fn append(
+            &mut self,
+            _: &Context<'_>,
+            batch: &Batch,
+            out: &mut Vec<u8>,
+        ) -> Result<(), Error> {
             for line in testkit::lines([batch]) {
                 out.extend_from_slice(line.as_bytes());
                 out.push(b'\n');
@@ -141,7 +148,12 @@ pub mod tests {
             .map(|half| {
                 let mut builder = BatchBuilder::default();
                 for i in half * n..(half + 1) * n {
-                    builder.point("m").tag("t", &(i % 3).to_string()).field("v", i).finish(i).unwrap();
+                    builder
+                        .point("m")
+                        .tag("t", &(i % 3).to_string())
+                        .field("v", i)
+                        .finish(i)
+                        .unwrap();
                 }
                 builder.finish().unwrap()
             })

@@ -46,7 +46,8 @@ config! {
     }
 }
 
-static TLS12_UP: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
+static TLS12_UP: [&SupportedProtocolVersion; 2] =
+    [&rustls::version::TLS13, &rustls::version::TLS12];
 static TLS13_UP: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
 
 impl TlsConfig {
@@ -62,7 +63,10 @@ impl TlsConfig {
                 true => ("tls_key", "tls_cert"),
                 false => ("tls_cert", "tls_key"),
             };
-            return Err(Error::config(there, format!("`{there}` is of no use without `{lacking}`")));
+            return Err(Error::config(
+                there,
+                format!("`{there}` is of no use without `{lacking}`"),
+            ));
         }
         if !self.tls_server_name.is_empty() {
             self.server_name()?;
@@ -83,7 +87,8 @@ impl TlsConfig {
 
     fn server_name(&self) -> Result<ServerName<'static>, Error> {
         ServerName::try_from(self.tls_server_name.clone()).map_err(|_| {
-            let message = format!("`{}` is neither a host name nor an address", self.tls_server_name);
+            let message =
+                format!("`{}` is neither a host name nor an address", self.tls_server_name);
             Error::config("tls_server_name", message)
         })
     }
@@ -99,8 +104,10 @@ impl TlsConfig {
         for name in named {
             let is_tls13 = name.starts_with("TLS_AES_") || name.starts_with("TLS_CHACHA20_");
             if !is_tls13 && !known.iter().any(|own| is_named(own, name)) {
-                let message =
-                    format!("there is no cipher suite `{name}`; the choices are {}", known.join(", "));
+                let message = format!(
+                    "there is no cipher suite `{name}`; the choices are {}",
+                    known.join(", ")
+                );
                 return Err(Error::config("tls_cipher_suites", message));
             }
         }
@@ -165,9 +172,10 @@ impl TlsConfig {
                 "the system has no certificate authorities; install ca-certificates or name a file in tls_ca",
             ));
         }
-        let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .build()
-            .map_err(|error| Error::failed(format!("tls_ca cannot be used: {error}")))?;
+        let chain =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                .build()
+                .map_err(|error| Error::failed(format!("tls_ca cannot be used: {error}")))?;
         Ok(Verifier { chain: Some(chain), pinned, name, provider })
     }
 }
@@ -271,7 +279,9 @@ mod tests {
     fn options_are_checked_without_reading_files() {
         let check = |text: &str, key: &str, part: &str| {
             let error = options(text).check().unwrap_err();
-            let ErrorKind::BadConfig { key: Some(blamed), .. } = error.kind() else { panic!("{error}") };
+            let ErrorKind::BadConfig { key: Some(blamed), .. } = error.kind() else {
+                panic!("{error}")
+            };
             assert_eq!(blamed, key, "{text}");
             assert!(error.message().contains(part), "{error}");
         };
@@ -279,7 +289,11 @@ mod tests {
         check("tls_cert = '/c.pem'", "tls_cert", "without `tls_key`");
         check("tls_key = '/k.pem'", "tls_key", "without `tls_cert`");
         check("tls_server_name = 'a b'", "tls_server_name", "neither a host name");
-        check("tls_cipher_suites = ['RC4']", "tls_cipher_suites", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256");
+        check(
+            "tls_cipher_suites = ['RC4']",
+            "tls_cipher_suites",
+            "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+        );
         options("tls_min_version = 'TLS13'").check().unwrap();
         options("tls_cert = 'c'\ntls_key = 'k'").check().unwrap();
     }
@@ -299,7 +313,9 @@ mod tests {
             (1, tls13)
         );
         assert_eq!(
-            suites("tls_cipher_suites = ['TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305', 'TLS_AES_128_GCM_SHA256']"),
+            suites(
+                "tls_cipher_suites = ['TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305', 'TLS_AES_128_GCM_SHA256']"
+            ),
             (1, tls13)
         );
     }
@@ -312,7 +328,10 @@ mod tests {
         };
         check("tls_ca = '/nonexistent/ca.pem'", "tls_ca /nonexistent/ca.pem cannot be read");
         check("tls_ca = '/dev/null'", "tls_ca /dev/null holds no certificate");
-        check("insecure_skip_verify = true\ntls_cert = '/dev/null'\ntls_key = '/dev/null'", "tls_cert /dev/null");
+        check(
+            "insecure_skip_verify = true\ntls_cert = '/dev/null'\ntls_key = '/dev/null'",
+            "tls_cert /dev/null",
+        );
     }
 
     #[test]

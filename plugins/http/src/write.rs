@@ -204,22 +204,44 @@ impl<'w> Attempt<'w> {
     }
 
     fn refuse(&mut self, rows: Vec<RowId>, answer: &Answer) {
+        self.refuse_for(rows, || answer.sentence());
+    }
+
+    /// Takes note of rows that are refused for good, and why.
+    pub fn refuse_for(&mut self, rows: Vec<RowId>, reason: impl FnOnce() -> String) {
         self.refused.extend(rows);
-        self.reason.get_or_insert_with(|| answer.sentence());
+        self.reason.get_or_insert_with(reason);
+    }
+
+    /// What came of the attempt, for the agent.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] or [`ErrorKind::Partial`] if rows are refused for good.
+    pub fn conclude(mut self, total: usize) -> Result<(), Error> {
+        if self.refused.is_empty() {
+            return Ok(());
+        }
+        let reason = self.reason.take().unwrap_or_default();
+        self.refused.sort_unstable();
+        let count = self.refused.len();
+        let kind = match count >= total {
+            true => ErrorKind::Refused,
+            false => ErrorKind::Partial(self.refused),
+        };
+        Err(Error::new(kind, format!("{count} of {total} points refused: {reason}")))
     }
 
     /// The rows whose lines the server quotes as `unable to parse '...': reason`, in order.
     fn quoted_rows(&mut self, points: &Points<'_>, text: &str) -> Result<Vec<RowId>, Stop> {
         let quotes = text.split("unable to parse '").skip(1);
-        let lines: Vec<&str> =
-            quotes.filter_map(|rest| Some(rest.rsplit_once("': ")?.0)).collect();
+        let lines: Vec<&str> = quotes.filter_map(|rest| Some(rest.rsplit_once("': ")?.0)).collect();
         let mut rows = Vec::new();
         self.search(points, &lines, &mut rows)?;
         Ok(rows)
     }
 
     /// Narrows the points down to those that are written as one of `lines`.
-    fn search(
+    pub fn search(
         &mut self,
         points: &Points<'_>,
         lines: &[&str],
@@ -260,7 +282,9 @@ fn conflicting_rows(points: &Points<'_>, text: &str) -> Vec<RowId> {
     let mut rows = Vec::new();
     for (at, batch) in points.views() {
         let shapes: Vec<bool> = (0..batch.shape_count() as u32)
-            .map(|shape| batch.shape(shape).field(field).is_some_and(|(kind, _)| kinds.contains(&kind)))
+            .map(|shape| {
+                batch.shape(shape).field(field).is_some_and(|(kind, _)| kinds.contains(&kind))
+            })
             .collect();
         rows.extend(batch.rows().filter_map(|(index, row)| {
             let hit = shapes.get(row.shape as usize).is_some_and(|hit| *hit)

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use headwater_plugin_api::config::{self, Size};
 use headwater_plugin_api::plugin::{
-    Context, Error, Framing, Host, Intake, Plugin, ServiceInput, SourceSpec,
+    Capabilities, Context, Error, Framing, Host, Intake, Plugin, ServiceInput, SourceSpec,
 };
 
 use crate::address::Address;
@@ -119,6 +119,7 @@ impl Plugin for SocketListener {
     type Config = SocketListenerConfig;
     const NAME: &'static str = "socket_listener";
     const SUMMARY: &'static str = "Takes points in any data format from TCP, UDP and Unix sockets.";
+    const CAPABILITIES: Capabilities = Capabilities::PARSED;
 
     fn new(config: SocketListenerConfig, host: Host) -> Result<Self, Error> {
         let bad_address = |error| Error::config("service_address", error);

@@ -3,8 +3,11 @@
 mod ast;
 mod duration;
 mod error;
+mod eval;
 mod parse;
+mod plan;
 mod time;
+mod vector;
 
 headwater_plugin_api::family! {
     name: "sql",

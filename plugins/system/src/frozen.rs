@@ -154,10 +154,15 @@ impl Tree {
 
     /// As [`input`](Self::input), for what must fail.
     pub fn try_input<P: Input>(&self, config: &str) -> Result<Driven<InputInstance>, Error> {
+        self.with_roots(|| testkit::input::<P>(config))
+    }
+
+    /// Makes plugins that look at this tree in another way.
+    pub fn with_roots<T>(&self, make: impl FnOnce() -> T) -> T {
         CURRENT.set(Some(self.roots.clone()));
-        let input = testkit::input::<P>(config);
+        let made = make();
         CURRENT.set(None);
-        input
+        made
     }
 }
 

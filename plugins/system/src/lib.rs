@@ -11,6 +11,7 @@
 pub mod cpu;
 pub mod disk;
 pub mod diskio;
+pub mod internal;
 pub mod kernel;
 pub mod mem;
 pub mod net;
@@ -31,6 +32,7 @@ headwater_plugin_api::family! {
         cpu::Cpu,
         disk::Disk,
         diskio::DiskIo,
+        internal::Internal,
         kernel::Kernel,
         mem::Mem,
         net::Net,

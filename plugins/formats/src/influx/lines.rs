@@ -129,6 +129,10 @@ pub fn cut(text: &[u8], last: bool) -> usize {
         return text.len();
     }
     let Some(end) = memrchr(b'\n', text) else { return 0 };
+    // A string with line ends that reaches beyond `end` is opened near it.
+    if memchr(b'"', &text[end.saturating_sub(QUOTED_MAX)..end]).is_none() {
+        return end + 1;
+    }
     // Lines before the first quote end where they seem to.
     let Some(quote) = memchr(b'"', &text[..end]) else { return end + 1 };
     let mut start = memrchr(b'\n', &text[..quote]).map_or(0, |at| at + 1);

@@ -1,6 +1,6 @@
 //! Parser `influx`: line protocol.
 
-use headwater_plugin_api::batch::Limits;
+use headwater_plugin_api::batch::{BatchBuilder, Limits};
 use headwater_plugin_api::config::{Duration, Size};
 use headwater_plugin_api::plugin::{
     Capabilities, Context, Error, Host, ParseSink, Parser, Plugin,
@@ -91,9 +91,13 @@ impl InfluxParser {
         let mut at = 0;
         let mut lines = 0;
         let mut force = false;
+        let mut check_at = 0;
         while at < text.end {
-            if scanner.builder.is_full() {
-                flush(scanner, out);
+            if at >= check_at {
+                if scanner.builder.is_full() {
+                    flush(scanner, out);
+                }
+                check_at = at + room(&scanner.builder);
             }
             let mark = scanner.builder.mark();
             match scanner.line(text, at, default_time, force) {
@@ -124,6 +128,15 @@ impl InfluxParser {
         }
         lines
     }
+}
+
+/// Bytes of text after which the batch may be full. The shortest line has 6 bytes, and the points of
+/// a text fill at most 16 times its bytes.
+fn room(builder: &BatchBuilder) -> usize {
+    let limits = builder.limits();
+    let rows = (limits.rows as usize).saturating_sub(builder.len());
+    let bytes = (limits.batch_bytes as usize).saturating_sub(builder.byte_size());
+    (rows * 6).min(bytes / 16)
 }
 
 fn flush(scanner: &mut Scanner, out: &mut ParseSink<'_>) {

@@ -16,9 +16,7 @@ use super::lines::{Quoted, quoted};
 use super::series::{Places, unescape, unescape_string};
 use super::shapes::{Full, ROOT, Shapes};
 use super::warm::Warm;
-use crate::number::read::{
-    byte, digits, nineteen_digits, number, short_decimal, short_digits, word,
-};
+use crate::number::read::{Times, byte, digits, number, short_decimal, short_digits, word};
 
 /// Why a line made no point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +46,7 @@ pub struct Scanner {
     shapes: Shapes,
     places: Places,
     unescaped: String,
+    times: Times,
     /// Nanoseconds in a unit of the times.
     unit_ns: i64,
     line_bytes_max: usize,
@@ -82,6 +81,7 @@ impl Scanner {
             shapes: Shapes::default(),
             places: Places::default(),
             unescaped: String::new(),
+            times: Times::default(),
             unit_ns,
             line_bytes_max,
         }
@@ -388,14 +388,14 @@ impl Scanner {
 
     /// The time behind the fields, and where the next line begins.
     #[inline(always)]
-    fn time(&self, text: Text<'_>, at: usize, default_time: i64) -> Result<(i64, usize), Stop> {
+    fn time(&mut self, text: Text<'_>, at: usize, default_time: i64) -> Result<(i64, usize), Stop> {
         let bytes = text.padded;
         if byte(bytes, at) == b'\n' {
             return Ok((default_time, at + 1));
         }
         if self.unit_ns == 1
             && byte(bytes, at) == b' '
-            && let Some(time) = nineteen_digits(bytes, at + 1)
+            && let Some(time) = self.times.nineteen_digits(bytes, at + 1)
             && time <= i64::MAX as u64
             && byte(bytes, at + 20) == b'\n'
         {
@@ -459,13 +459,18 @@ impl Scanner {
 #[inline(always)]
 fn float(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     match short_decimal(bytes, at) {
-        Some(short) => Some(short),
-        None => long_float(bytes, at),
+        Some((value, end)) => Some((value.to_bits(), end)),
+        None => other_float(bytes, at),
     }
 }
 
 #[inline(never)]
-fn long_float(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+fn other_float(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+    if byte(bytes, at) == b'-'
+        && let Some((value, end)) = short_decimal(bytes, at + 1)
+    {
+        return Some(((-value).to_bits(), end));
+    }
     let number = number(bytes, at).ok()?;
     let value = number.to_f64(bytes);
     value.is_finite().then(|| (value.to_bits(), number.end))
@@ -474,16 +479,24 @@ fn long_float(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
 /// A signed integer where one is expected: its payload and the end behind its `i`.
 #[inline(always)]
 fn integer(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+    match short_digits(bytes, at) {
+        Some((value, end)) if byte(bytes, end) == b'i' => Some((value, end + 1)),
+        _ => other_integer(bytes, at),
+    }
+}
+
+#[inline(never)]
+fn other_integer(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     let negative = byte(bytes, at) == b'-';
-    let start = at + negative as usize;
-    let (magnitude, end) = match short_digits(bytes, start) {
-        Some(short) => short,
-        None => digits(bytes, start).filter(|(magnitude, _)| *magnitude <= i64::MAX as u64)?,
-    };
+    let (magnitude, end) = digits(bytes, at + negative as usize)?;
     if byte(bytes, end) != b'i' {
         return None;
     }
-    let value = if negative { (magnitude as i64).wrapping_neg() } else { magnitude as i64 };
+    let value = if negative {
+        0_i64.checked_sub_unsigned(magnitude)?
+    } else {
+        i64::try_from(magnitude).ok()?
+    };
     Some((value as u64, end + 1))
 }
 

@@ -4,6 +4,8 @@
 //! doubles, so one division rounds correctly. All others go to the standard library, each alone.
 //! Places outside the bytes read as zeros, so nothing here can panic.
 
+use std::num::NonZeroU64;
+
 use super::POWERS;
 
 /// Eight bytes from `at`, the first one lowest; zero if they are not all there.
@@ -50,28 +52,38 @@ fn join_eight(digits: u64) -> u64 {
     fours.wrapping_mul(42_949_672_960_001) >> 32
 }
 
-/// Reads a decimal with a point, of at most seven characters and without a sign, such as `63.94`:
-/// the double and where it ends. What follows is for the caller to judge.
+/// Reads a decimal with a point, of at most seven characters and without a sign, such as `63.94`,
+/// `5.` or `.5`: the double and where it ends. What follows is for the caller to judge.
 #[inline(always)]
 pub fn short_decimal(bytes: &[u8], at: usize) -> Option<(f64, usize)> {
     let digits = word(bytes, at) ^ ZEROS;
-    let stops = not_digits(digits);
-    let after = NonZeroU64::new(stops & stops.wrapping_sub(1))?;
-    // The high bit of the first byte that is not a digit.
-    let stop = stops & stops.wrapping_neg();
-    let end = after.trailing_zeros() as u64 - 7;
+    let stops = NonZeroU64::new(not_digits(digits))?;
+    let behind = NonZeroU64::new(stops.get() & (stops.get() - 1))?;
+    // In bits: the whole digits, and all up to the second byte that is not a digit.
+    let whole = u64::from(stops.trailing_zeros() - 7);
+    let end = u64::from(behind.trailing_zeros() - 7);
+    // The first byte that is not a digit: its high bit, from which all masks come without a shift by
+    // a variable.
+    let stop = stops.get() & stops.get().wrapping_neg();
+    let byte_mask = (stop << 1).wrapping_sub(stop >> 7);
+    let point = (stop >> 2) - (stop >> 6);
+    const { assert!((0x80 >> 2) - (0x80 >> 6) == (b'.' ^ b'0') as u64) }
+    if digits & byte_mask != point || end < 16 {
+        return None;
+    }
     let low = (stop >> 7) - 1;
-    let places_8 = (end - 8).wrapping_sub(low.count_ones() as u64);
-    todo!()
+    let joined = (digits & low) | ((digits >> 8) & !low);
+    let mantissa = join_eight(joined << ((72 - end) & 63));
+    let number = mantissa as i64 as f64 / POWERS[((end - whole - 8) / 8 & 7) as usize];
+    Some((number, at + (end / 8) as usize))
 }
 
 /// Reads one to seven digits: their number and where they end.
 #[inline(always)]
 pub fn short_digits(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     let digits = word(bytes, at) ^ ZEROS;
-    let stops = not_digits(digits);
-    let end = (stops.trailing_zeros() & 0x78) as u64;
-    if stops == 0 || end == 0 {
+    let end = u64::from(NonZeroU64::new(not_digits(digits))?.trailing_zeros() - 7);
+    if end == 0 {
         return None;
     }
     Some((join_eight(digits << ((64 - end) & 63)), at + (end / 8) as usize))
@@ -104,18 +116,34 @@ pub fn digits(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
 
 const TENS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 
-/// Reads the 19 digits of a time in nanoseconds if exactly so many stand here.
-#[inline(always)]
-pub fn nineteen_digits(bytes: &[u8], at: usize) -> Option<u64> {
-    let first = word(bytes, at) ^ ZEROS;
-    let second = word(bytes, at + 8) ^ ZEROS;
-    let third = word(bytes, at + 16) ^ ZEROS;
-    let stops = not_digits(third);
-    if (not_digits(first) | not_digits(second)) != 0 || stops.trailing_zeros() != 31 {
-        return None;
+/// Reads times of 19 digits, as nanoseconds of our days have. Times that follow each other most
+/// often begin with the same eight digits.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Times {
+    first: u64,
+    value: u64,
+}
+
+impl Times {
+    /// The number of the 19 digits at `at`, if exactly so many stand there.
+    #[inline(always)]
+    pub fn nineteen_digits(&mut self, bytes: &[u8], at: usize) -> Option<u64> {
+        let first = word(bytes, at) ^ ZEROS;
+        let second = word(bytes, at + 8) ^ ZEROS;
+        let third = word(bytes, at + 16) ^ ZEROS;
+        let stops = NonZeroU64::new(not_digits(third))?;
+        if not_digits(second) != 0 || stops.trailing_zeros() != 31 {
+            return None;
+        }
+        if first != self.first {
+            if not_digits(first) != 0 {
+                return None;
+            }
+            *self = Times { first, value: join_eight(first) * 100_000_000_000 };
+        }
+        // Three digits at the end of eight, behind five zeros.
+        Some(self.value + join_eight(second) * 1_000 + join_eight(third << 40))
     }
-    let low = join_eight(third << 40);
-    Some((join_eight(first) * 100_000_000 + join_eight(second)) * 1_000 + low)
 }
 
 /// What a number looks like, before its value is asked for.
@@ -295,12 +323,12 @@ mod tests {
 
     #[test]
     fn short_decimals_are_exact() {
-        for text in ["63.94", "1.25", "0.1", "100.00", "-27.50", "1.11600", "-0.0", "0.00001"] {
+        for text in ["63.94", "1.25", "0.1", "100.00", "27.50", "1.11600", "0.0", "1.", ".5", ".00001"] {
             let expected: f64 = text.parse().unwrap();
             let found = short_decimal(&padded(text), 0);
-            assert_eq!(found, Some((expected.to_bits(), text.len())), "{text}");
+            assert_eq!(found, Some((expected, text.len())), "{text}");
         }
-        for text in ["", "1", "1.", ".5", "-", ".", "-.", "1234567.8", "12x.5", "1e5", "1.x"] {
+        for text in ["", "1", "-1.5", "-", ".", "-.", "1234567.8", "12x.5", "1e5", "x.5", ".."] {
             assert_eq!(short_decimal(&padded(text), 0), None, "{text}");
         }
         assert_eq!(short_decimal(b"1.5", 0), None, "nothing stands behind it");
@@ -318,11 +346,24 @@ mod tests {
         assert_eq!(short_digits(&padded("772247i"), 0), Some((772_247, 6)));
         assert_eq!(short_digits(&padded("i"), 0), None);
         assert_eq!(short_digits(&padded("12345678"), 0), None);
-        let time = "1700000000000000000";
-        assert_eq!(nineteen_digits(&padded(time), 0), Some(1_700_000_000_000_000_000));
-        assert_eq!(nineteen_digits(&padded("17000000000000000001"), 0), None);
-        assert_eq!(nineteen_digits(&padded("170000000000000000"), 0), None);
-        assert_eq!(nineteen_digits(&padded("1700000x00000000000"), 0), None);
+    }
+
+    #[test]
+    fn times_of_nineteen_digits() {
+        let mut times = Times::default();
+        for text in ["1700000000000000000", "1700000000000000123", "9223372036854775807",
+            "0000000000000000000", "9999999999999999999"]
+        {
+            for _ in 0..2 {
+                let expected = text.parse().ok();
+                assert_eq!(times.nineteen_digits(&padded(text), 0), expected, "{text}");
+            }
+        }
+        for text in ["17000000000000000001", "170000000000000000", "1700000x00000000000",
+            "17000000000x0000000", "170000000000000000x", "", "1"]
+        {
+            assert_eq!(times.nineteen_digits(&padded(text), 0), None, "{text}");
+        }
     }
 
     #[test]
@@ -386,10 +427,10 @@ mod tests {
             assert_eq!(number.end, text.len(), "{text}");
             let expected: f64 = text.parse().unwrap();
             assert_eq!(number.to_f64(&bytes).to_bits(), expected.to_bits(), "{text}");
-            if let Some((bits, end)) = short_decimal(&bytes, 0)
+            if let Some((short, end)) = short_decimal(&bytes, 0)
                 && !number.scientific
             {
-                assert_eq!((bits, end), (expected.to_bits(), text.len()), "{text}");
+                assert_eq!((short.to_bits(), end), (expected.to_bits(), text.len()), "{text}");
             }
         }
     }

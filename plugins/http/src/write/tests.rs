@@ -15,11 +15,23 @@ fn answers_and_what_they_mean() {
     }
     let table = [
         (400, "partial write: points beyond retention policy dropped=3", Verdict::Dropped(3)),
-        (400, "partial write: field type conflict: input field \"v\" on measurement \"m\" is type string, already exists as type float dropped=1", Verdict::Dropped(1)),
-        (422, "failure writing points to database: partial write: x dropped=12", Verdict::Dropped(12)),
+        (
+            400,
+            "partial write: field type conflict: input field \"v\" on measurement \"m\" is type string, already exists as type float dropped=1",
+            Verdict::Dropped(1),
+        ),
+        (
+            422,
+            "failure writing points to database: partial write: x dropped=12",
+            Verdict::Dropped(12),
+        ),
         (500, "partial write: points beyond retention policy dropped=2", Verdict::Dropped(2)),
         (400, "unable to parse 'm v=': missing field value", Verdict::Unreadable),
-        (400, "partial write: unable to parse 'm v=': missing field value dropped=0", Verdict::Unreadable),
+        (
+            400,
+            "partial write: unable to parse 'm v=': missing field value dropped=0",
+            Verdict::Unreadable,
+        ),
         (400, "partial write of line protocol occurred", Verdict::Unreadable),
         (400, "field type conflict", Verdict::Unreadable),
         (400, "invalid precision", Verdict::Refused),
@@ -209,24 +221,36 @@ fn a_conflict_of_types_names_its_points() {
     let mut send = |body: &[u8]| {
         requests += 1;
         let text = std::str::from_utf8(body).unwrap();
-        let w = text.lines().filter(|line| line.contains("w=true") && line.starts_with('a')).count();
+        let w =
+            text.lines().filter(|line| line.contains("w=true") && line.starts_with('a')).count();
         let v = text.lines().filter(|line| line.contains("v=\"text\"")).count();
-        let both = text.lines().filter(|l| l.contains("w=true") && l.starts_with('a') && l.contains("v=\"")).count();
+        let both = text
+            .lines()
+            .filter(|l| l.contains("w=true") && l.starts_with('a') && l.contains("v=\""))
+            .count();
         let what = match (v, w) {
             (0, 0) => return Ok(Answer::of(204, "")),
             (0, _) => ("w", "boolean"),
             _ => ("v", "string"),
         };
-        Ok(Answer::of(400, &format!(
-            "partial write: field type conflict: input field \"{}\" on measurement \"a\" is type {}, \
-             already exists as type integer dropped={}", what.0, what.1, v + w - both)))
+        Ok(Answer::of(
+            400,
+            &format!(
+                "partial write: field type conflict: input field \"{}\" on measurement \"a\" is type {}, \
+             already exists as type integer dropped={}",
+                what.0,
+                what.1,
+                v + w - both
+            ),
+        ))
     };
     let (cx, mut lines, mut buffer) = (testkit::context(0), TestLines, Vec::new());
     let mut attempt = Attempt::new(&cx, &mut lines, &mut buffer);
     attempt.write(Points::new(&batches), &mut send).unwrap();
     let mut rows: Vec<u32> = attempt.refused.iter().map(|(_, row)| *row).collect();
     rows.sort_unstable();
-    let expected: Vec<u32> = (0..100).filter(|i| i % 10 == 0 || (i % 7 == 0 && i % 2 == 0)).collect();
+    let expected: Vec<u32> =
+        (0..100).filter(|i| i % 10 == 0 || (i % 7 == 0 && i % 2 == 0)).collect();
     assert_eq!(rows, expected);
     assert_eq!(requests, 2);
 }
@@ -242,10 +266,16 @@ fn what_ends_an_attempt() {
     let later = Answer { retry_after: Some("7".into()), ..Answer::of(429, "slow down") };
     assert_eq!(
         stop(later),
-        Stop::Error(Error::new(ErrorKind::RetryAfter(Duration::from_secs(7)), "429 too many requests: slow down"))
+        Stop::Error(Error::new(
+            ErrorKind::RetryAfter(Duration::from_secs(7)),
+            "429 too many requests: slow down"
+        ))
     );
     assert_eq!(stop(Answer::of(503, "")), Stop::Error(Error::failed("503 unavailable")));
-    assert_eq!(stop(Answer::of(401, "who?")), Stop::Error(Error::not_connected("401 unauthorized: who?")));
+    assert_eq!(
+        stop(Answer::of(401, "who?")),
+        Stop::Error(Error::not_connected("401 unauthorized: who?"))
+    );
     assert_eq!(
         stop(Answer::of(404, "database not found: \"x\"")),
         Stop::Closed("404 not found: database not found: \"x\"".into())
@@ -275,4 +305,23 @@ fn lines_are_compared_whole() {
     assert!(has_line("xb\nb\n", "b"));
     assert!(has_line("m s=\"x\ny\" 1\n", "m s=\"x\ny\" 1"));
     assert!(!has_line("a\n", ""));
+}
+
+#[test]
+fn what_the_agent_is_told() {
+    let (cx, mut lines, mut buffer) = (testkit::context(0), TestLines, Vec::new());
+    let mut conclude = |rows: &[RowId], total| {
+        let mut attempt = Attempt::new(&cx, &mut lines, &mut buffer);
+        if !rows.is_empty() {
+            attempt.refuse_for(rows.to_vec(), || "why".into());
+        }
+        attempt.conclude(total)
+    };
+    assert_eq!(conclude(&[], 3), Ok(()));
+    let partial = ErrorKind::Partial(vec![(0, 1), (1, 0)]);
+    assert_eq!(
+        conclude(&[(1, 0), (0, 1)], 3),
+        Err(Error::new(partial, "2 of 3 points refused: why"))
+    );
+    assert_eq!(conclude(&[(1, 0), (0, 1)], 2), Err(Error::refused("2 of 2 points refused: why")));
 }

@@ -8,7 +8,7 @@ use crate::udev;
 #[derive(Default)]
 pub struct Properties {
     /// What the file was when it was read: times, size and inode.
-    version: Option<(i64, u64, i64, u64)>,
+    version: Option<[i128; 4]>,
     /// That there is no file was told.
     told: bool,
     values: Vec<(String, String)>,
@@ -30,12 +30,13 @@ impl Properties {
         let path = format!("{}/{file}", roots.run);
         let found = rustix::fs::stat(path.as_str()).map_err(std::io::Error::from);
         let version = found.as_ref().ok().map(|file| {
-            (
-                file.st_mtime as i64,
-                file.st_mtime_nsec as u64,
-                file.st_size as i64,
-                file.st_ino as u64,
-            )
+            // Their widths differ from machine to machine.
+            [
+                i128::from(file.st_mtime),
+                i128::from(file.st_mtime_nsec),
+                i128::from(file.st_size),
+                i128::from(file.st_ino),
+            ]
         });
         if let Err(error) = found {
             self.version = None;

@@ -40,12 +40,12 @@ fn main() {
         "old" => {
             old_data::check(&registry, &listed);
             old_stages::check(&registry);
+            grown::old(&registry);
         }
-        "new" => {}
+        "new" => grown::new(&registry),
         "bad" => refused::check(&registry),
         other => panic!("{other}? {usage}"),
     }
-    grown::check(&scenario, &registry);
     let (allocated, freed) = host::blocks();
     assert!(allocated > 0, "no batch took its memory from the host");
     assert_eq!(allocated, freed, "blocks of batches that were not given back");

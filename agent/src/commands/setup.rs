@@ -1,0 +1,62 @@
+//! What several commands begin with: the plugins that can be had, and the configuration.
+
+use std::path::PathBuf;
+
+use crate::config::{
+    self, AgentConfig, Diagnostic, Environment, LoadOptions, Plan, PluginSchema, Schemas,
+};
+use crate::loader::{Registry, Welcome, directories};
+
+use super::flags::Options;
+use super::schemas::RegistrySchemas;
+
+/// No plugins: for reading `[agent]` alone.
+struct NoSchemas;
+
+impl Schemas for NoSchemas {
+    fn schema(&self, _: config::PluginKind, name: &str) -> Result<PluginSchema, String> {
+        Err(format!("{name} was not asked for"))
+    }
+
+    fn names(&self, _: config::PluginKind) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// The plugins that can be had, as command line, environment and `[agent]` say. What is wrong with
+/// the configuration is told when it is read for good.
+pub fn registry(options: &Options, environment: &dyn Environment) -> Registry {
+    let configured = agent_table(&options.load, environment)
+        .map_or_else(Vec::new, |agent| agent.plugin_directories);
+    registry_with(&options.plugin_directories, &configured)
+}
+
+/// The same without a configuration.
+pub fn registry_with(flags: &[PathBuf], configured: &[PathBuf]) -> Registry {
+    let program = std::env::current_exe().ok();
+    let variable = std::env::var_os(directories::VARIABLE);
+    let directories = directories::search_path(
+        flags,
+        variable.as_deref(),
+        configured,
+        directories::defaults(program.as_deref()),
+    );
+    let welcome = Welcome { memory: None, panic: crate::observe::panics::in_plugin };
+    Registry::new(directories, Vec::new(), welcome)
+}
+
+/// `[agent]` alone, which says where plugins are, before there are plugins.
+fn agent_table(options: &LoadOptions, environment: &dyn Environment) -> Option<AgentConfig> {
+    let section_filter = Some(vec!["agent".to_owned()]);
+    let options = LoadOptions { section_filter, ..options.clone() };
+    config::load(&options, environment, &NoSchemas).0.map(|plan| plan.agent)
+}
+
+/// Reads the configuration.
+pub fn load(
+    options: &LoadOptions,
+    environment: &dyn Environment,
+    registry: &Registry,
+) -> (Option<Plan>, Vec<Diagnostic>) {
+    config::load(options, environment, &RegistrySchemas(registry))
+}
