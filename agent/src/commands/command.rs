@@ -123,9 +123,10 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
     },
     Subcommand {
         words: &["plugins"],
-        arguments: "[inputs|parsers|serializers|processors|aggregators|outputs]",
+        arguments: "[KIND]",
         summary: "list the plugins that can be used, and where they come from",
-        doc: "Libraries that cannot be used are named with the reason.",
+        doc: "KIND is inputs, parsers, serializers, processors, aggregators or outputs. Libraries that \
+              cannot be used are named with the reason.",
         flags: &["config", "config-directory", "plugin-directory"],
         make: |options, rest| {
             let mut words = rest.into_iter();

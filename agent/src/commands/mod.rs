@@ -10,7 +10,7 @@ mod pidfile;
 mod plugins;
 mod quickstart;
 mod run;
-mod schemas;
+pub mod schemas;
 mod setup;
 mod version;
 

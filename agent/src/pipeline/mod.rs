@@ -19,5 +19,7 @@ mod slot;
 mod source;
 mod stage;
 mod test_output;
+#[cfg(test)]
+mod tests;
 
 pub use run::{Mode, RunRequest, check, run};

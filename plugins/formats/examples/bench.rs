@@ -176,8 +176,11 @@ fn loads() -> Vec<(&'static str, String)> {
     };
     load("typical", &mut |i, r| format!("{} {} {}", series(i), fields(r), time(i)));
     load("new series each line", &mut |i, r| {
-        let series = series(i);
-        format!("{},id={i:08x} {} {}", series, fields(r), time(i))
+        let series = series(i).replace(",region", &format!(",id={i:08x},region"));
+        format!("{series} {} {}", fields(r), time(i))
+    });
+    load("new series, tags not sorted", &mut |i, r| {
+        format!("{},id={i:08x} {} {}", series(i), fields(r), time(i))
     });
     load("17-digit floats", &mut |i, r| {
         let float = |r: &mut Random| format!("{:.17}", r.next() as f64 / u64::MAX as f64);

@@ -106,7 +106,7 @@ impl HttpConfig {
     }
 
     /// The host part of `local_address`.
-    fn local_host(&self) -> Result<Option<&str>, Error> {
+    pub fn local_host(&self) -> Result<Option<&str>, Error> {
         let text = self.local_address.as_str();
         if text.is_empty() {
             return Ok(None);

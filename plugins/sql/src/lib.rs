@@ -1,6 +1,8 @@
 //! Family `sql`.
 
 mod ast;
+mod bind;
+mod canonical;
 mod duration;
 mod error;
 mod eval;

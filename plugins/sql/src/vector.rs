@@ -223,10 +223,10 @@ pub enum Cell<'a> {
     Interval(i64),
 }
 
-impl Cell<'_> {
+impl<'a> Cell<'a> {
     /// The value as text, as CAST writes it; `None` for NULL.
-    pub fn text(&self) -> Option<Cow<'_, str>> {
-        Some(match *self {
+    pub fn text(self) -> Option<Cow<'a, str>> {
+        Some(match self {
             Cell::Null => return None,
             Cell::Bool(value) => Cow::Borrowed(if value { "true" } else { "false" }),
             Cell::Int(value, _) => Cow::Owned(value.to_string()),

@@ -86,20 +86,18 @@ impl Input for Internal {
             }
         }
         if self.config.collect_memstats {
-            self.memory(cx, out, &mut faults)?;
+            self.memory(cx, out, &mut faults);
         }
         faults.result()
     }
 }
 
 impl Internal {
-    fn memory(
-        &mut self,
-        cx: &Context<'_>,
-        out: &mut Gather<'_>,
-        faults: &mut Faults,
-    ) -> Result<(), Error> {
-        let text = self.reader.piece(&[&self.roots.own_proc, "self/status"])?;
+    fn memory(&mut self, cx: &Context<'_>, out: &mut Gather<'_>, faults: &mut Faults) {
+        let text = match self.reader.piece(&[&self.roots.own_proc, "self/status"]) {
+            Ok(text) => text,
+            Err(error) => return faults.add(error),
+        };
         let mut point = out.point("internal_memstats");
         for (name, field) in MEMORY {
             let Some(line) = text.lines().find_map(|line| line.strip_prefix(name)) else {
@@ -113,7 +111,6 @@ impl Internal {
             }
         }
         faults.refused(point.finish(cx.now()));
-        Ok(())
     }
 }
 
@@ -311,6 +308,13 @@ mod tests {
         let (collected, result) = input(&tree, "", metrics()).gather(9);
         assert_eq!(collected.points().len(), 3);
         assert!(result.unwrap_err().message().contains("No such file"));
+        let (_, result) = input(&tree, "", None).gather(9);
+        let error = result.unwrap_err();
+        assert!(
+            error.message().starts_with("the agent gave no self-metrics; "),
+            "{}",
+            error.message()
+        );
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Family `system`: what a Linux host tells of itself through /proc and /sys.
 //!
 //! Every plugin reads its files whole, one after the other, into a buffer that it keeps
-//! ([`reader`]), and parses the bytes in place. The crate `sysinfo` is not used: it owns a map of
-//! strings for every class it refreshes and lacks what Telegraf reports (ticks by state, merged
-//! requests, drops, states of processes), so that the same files would be read a second time.
+//! ([`reader`]), and parses the bytes in place. The crate `sysinfo` is not used: of what Telegraf
+//! reports it lacks the ticks by state, most lines of meminfo, merged requests and waiting times,
+//! drops, and inodes, so that the same files would be read a second time.
 //!
 //! Where the trees stand comes from the environment ([`roots`]): `HOST_PROC`, `HOST_SYS`,
 //! `HOST_ETC`, `HOST_VAR`, `HOST_RUN`, `HOST_DEV` and `HOST_MOUNT_PREFIX`, as in Telegraf.

@@ -153,7 +153,7 @@ impl Input for Mem {
 fn parse(text: &Text<'_>, faults: &mut Faults) -> [Number; LINES.len()] {
     let mut numbers = [Number::Missing; LINES.len()];
     for line in text.lines() {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let Some(colon) = memchr::memchr(b':', line) else { continue };
         let (name, rest) = line.split_at(colon);
         let Some(at) = LINES.iter().position(|(line, ..)| line.as_bytes() == name) else {
             continue;

@@ -82,7 +82,7 @@ impl Input for Net {
         // Two lines of headings.
         for line in text.lines().skip(2) {
             // A name may hold a colon itself.
-            let Some(colon) = line.iter().rposition(|byte| *byte == b':') else {
+            let Some(colon) = memchr::memrchr(b':', line) else {
                 faults.add(text.wrong(format_args!("no colon in the line {}", quote(line))));
                 continue;
             };

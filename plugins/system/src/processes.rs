@@ -154,7 +154,7 @@ impl Counts {
     /// Adds the process of this line.
     fn add(&mut self, line: &[u8]) -> Result<(), String> {
         // A name may hold blanks and brackets.
-        let Some(end) = line.iter().rposition(|byte| *byte == b')') else {
+        let Some(end) = memchr::memrchr(b')', line) else {
             return match line.is_empty() {
                 true => Ok(()),
                 false => Err(format!("no name in brackets in {}", quote(line))),

@@ -137,10 +137,8 @@ impl Reader {
 
 impl<'a> Text<'a> {
     /// The lines, without their ends. An empty rest behind the last line end is none.
-    pub fn lines(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let data = self.data.strip_suffix(b"\n").unwrap_or(self.data);
-        let count = if data.is_empty() { 0 } else { usize::MAX };
-        data.split(|byte| *byte == b'\n').take(count)
+    pub fn lines(&self) -> Lines<'a> {
+        Lines { rest: self.data }
     }
 
     /// The content without white space around it.
@@ -156,6 +154,27 @@ impl<'a> Text<'a> {
     /// An error about a line or the whole.
     pub fn wrong(&self, what: impl Display) -> String {
         format!("{}: {what}", self.path)
+    }
+}
+
+/// See [`Text::lines`].
+#[derive(Clone)]
+pub struct Lines<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let end = memchr::memchr(b'\n', self.rest).unwrap_or(self.rest.len());
+        let line = &self.rest[..end];
+        self.rest = self.rest.get(end + 1..).unwrap_or_default();
+        Some(line)
     }
 }
 
@@ -210,9 +229,29 @@ impl Faults {
     }
 }
 
-/// The words of a line, separated by white space.
-pub fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
+/// The words of a line, separated by blanks and control characters.
+pub fn words(line: &[u8]) -> Words<'_> {
+    Words { rest: line }
+}
+
+/// See [`words`]. By hand, as most instructions of this family are spent here.
+#[derive(Clone)]
+pub struct Words<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let start = self.rest.iter().position(|byte| *byte > b' ')?;
+        let rest = &self.rest[start..];
+        let end = rest.iter().position(|byte| *byte <= b' ').unwrap_or(rest.len());
+        let (word, rest) = rest.split_at(end);
+        self.rest = rest;
+        Some(word)
+    }
 }
 
 /// A whole number of decimal digits.
@@ -311,6 +350,21 @@ mod tests {
         assert_eq!(decimal(b"0.25"), Some(0.25));
         assert_eq!(decimal(b"nan"), None);
         assert_eq!(decimal(b"1-2"), None);
+    }
+
+    #[test]
+    fn lines_have_words() {
+        for (line, expected) in [
+            ("a b", vec!["a", "b"]),
+            ("  a\t\n b\r", vec!["a", "b"]),
+            ("", vec![]),
+            (" ", vec![]),
+            ("ä", vec!["ä"]),
+        ] {
+            let found: Vec<&[u8]> = words(line.as_bytes()).collect();
+            let expected: Vec<&[u8]> = expected.iter().map(|word| word.as_bytes()).collect();
+            assert_eq!(found, expected, "{line:?}");
+        }
     }
 
     #[test]

@@ -49,13 +49,19 @@ impl Input for Swap {
 
         let text = self.reader.records(&[&self.roots.proc, "vmstat"])?;
         let mut point = out.point("swap");
-        for (line, field) in [("pswpin ", "in"), ("pswpout ", "out")] {
-            let number = text.lines().find_map(|l| l.strip_prefix(line.as_bytes()));
-            // A kernel without swap has no such lines.
-            let number = number.unwrap_or(b"0").trim_ascii();
+        // A kernel without swap has no such lines.
+        let mut numbers = [&b"0"[..]; 2];
+        for line in text.lines().filter_map(|line| line.strip_prefix(b"pswp")) {
+            match (line.strip_prefix(b"in "), line.strip_prefix(b"out ")) {
+                (Some(number), _) => numbers[0] = number,
+                (_, Some(number)) => numbers[1] = number,
+                _ => {}
+            }
+        }
+        for ((line, field), number) in [("pswpin", "in"), ("pswpout", "out")].iter().zip(numbers) {
             match unsigned(number).and_then(|pages| pages.checked_mul(PAGE_BYTES)) {
                 Some(bytes) => point = point.field(field, bytes),
-                None => faults.add(text.bad(line.trim_end(), number)),
+                None => faults.add(text.bad(line, number)),
             }
         }
         faults.refused(point.finish(cx.now()));

@@ -152,17 +152,18 @@ impl RotatedFile {
     }
 
     fn archive(&self, now_ns: i64) -> std::io::Result<()> {
-        let mut seconds = now_ns.div_euclid(SECOND_NS);
-        let mut target = self.archive_path(seconds);
-        // Two within a second must not overwrite each other.
-        while std::fs::symlink_metadata(&target).is_ok() {
-            seconds += 1;
-            target = self.archive_path(seconds);
-        }
-        std::fs::rename(&self.path, &target)?;
-        let Some(keep) = self.rotation.archives else { return Ok(()) };
         let mut archives = self.archives()?;
         archives.sort_unstable();
+        // Two within a second must neither overwrite each other nor change places.
+        let newest = archives.last().map_or(i64::MIN, |(seconds, _)| *seconds);
+        let seconds = now_ns.div_euclid(SECOND_NS).max(newest.saturating_add(1));
+        let target = self.archive_path(seconds);
+        if std::fs::symlink_metadata(&target).is_ok() {
+            return Err(std::io::Error::other(format!("{} is in the way", target.display())));
+        }
+        std::fs::rename(&self.path, &target)?;
+        archives.push((seconds, target));
+        let Some(keep) = self.rotation.archives else { return Ok(()) };
         let surplus = archives.len().saturating_sub(keep);
         for (_, path) in archives.into_iter().take(surplus) {
             std::fs::remove_file(path)?;

@@ -3,6 +3,7 @@
 mod bad;
 mod lines;
 mod parser;
+mod plain;
 mod scan;
 mod series;
 mod shapes;

@@ -13,6 +13,7 @@ use memchr::memchr;
 
 use super::bad::{Bad, Why};
 use super::lines::{Quoted, quoted};
+use super::plain::Plain;
 use super::series::{Places, unescape, unescape_string};
 use super::shapes::{Full, ROOT, Shapes};
 use super::warm::Warm;
@@ -142,13 +143,20 @@ impl Scanner {
             _ => {}
         }
         let rest = text.from(start);
+        let Some(space) = memchr(b' ', rest) else { return self.add_series(text, start, force) };
         // What is known was checked, so a look for the first space is enough.
-        if let Some(space) = memchr(b' ', rest)
-            && let Some(entry) = self.warm.find(&rest[..=space])
-        {
-            return Ok((entry, start + space + 1));
+        let raw = &rest[..=space];
+        let hash = self.warm.hash(raw);
+        if let Some(entry) = self.warm.find(hash, raw) {
+            return Ok((entry, start + raw.len()));
         }
-        self.add_series(text, start, force)
+        let Some(mut plain) = Plain::find(text.padded, start, start + space) else {
+            return self.add_series(text, start, force);
+        };
+        if !force && self.warm.is_full() {
+            return Err(Stop::Full);
+        }
+        Ok((self.warm.add_plain(hash, raw, &mut plain), start + raw.len()))
     }
 
     #[inline(never)]
@@ -160,7 +168,8 @@ impl Scanner {
     ) -> Result<(u32, usize), Stop> {
         let end = self.places.find(text, start)?;
         let raw = text.padded.get(start..=end).unwrap_or_default();
-        if let Some(entry) = self.warm.find(raw) {
+        let hash = self.warm.hash(raw);
+        if let Some(entry) = self.warm.find(hash, raw) {
             return Ok((entry, end + 1));
         }
         if !force && self.warm.is_full() {
@@ -176,7 +185,7 @@ impl Scanner {
         let limits = self.builder.limits();
         let (places, warm) = (&self.places, &mut self.warm);
         let entry = places.with_texts(utf8, &mut self.unescaped, |name, tags| {
-            warm.add(raw, name, tags, limits)
+            warm.add(hash, raw, name, tags, limits)
         });
         match entry {
             Ok(entry) => Ok((entry, end + 1)),

@@ -3,9 +3,12 @@
 //! Bounded: when it is full, all is forgotten. What is learned of a series here: what the batch
 //! under construction calls it, which series came after it, and which fields its last line had.
 
-use headwater_plugin_api::batch::hash::bytes_hash;
-use headwater_plugin_api::batch::{BatchBuilder, Limits, Refused, SeriesStore};
+use std::hash::{BuildHasher, RandomState};
 
+use headwater_plugin_api::batch::layout::{Series, Tag};
+use headwater_plugin_api::batch::{BatchBuilder, Limits, Refused, SeriesRef, SeriesStore};
+
+use super::plain::Plain;
 use crate::slots::Slots;
 
 /// Series that are remembered.
@@ -25,22 +28,54 @@ struct Entry {
     /// The batch that knows the series, and what it calls it.
     epoch: u64,
     index: u32,
-    /// What the store calls the series.
+    /// Where the series stands.
     series: u32,
 }
 
 /// The warm table.
-#[derive(Default)]
 pub struct Warm {
     entries: Vec<Entry>,
     hashes: Vec<u64>,
     raw: Vec<u8>,
     slots: Slots,
-    store: SeriesStore,
-    /// By series of the store: the batch that knows it, and what it calls it. Two beginnings may
-    /// name one series.
-    known: Vec<(u64, u32)>,
+    /// Series whose beginning is their canonical key, with texts in `raw`.
+    plain: Vec<Series>,
+    tags: Vec<Tag>,
+    /// The entries of those.
+    plain_entries: Vec<u32>,
+    /// Series whose canonical key has escapes: no plain beginning names them.
+    escaped: SeriesStore,
+    /// By escaped series: the batch that knows it, and what it calls it.
+    escaped_known: Vec<(u64, u32)>,
+    /// For canonical keys of beginnings that are not.
+    scratch: SeriesStore,
+    key: Vec<u8>,
     last: u32,
+    seed: u64,
+}
+
+/// Set in [`Entry::series`] for an index into the escaped series.
+const ESCAPED: u32 = 1 << 31;
+
+impl Default for Warm {
+    fn default() -> Self {
+        Warm {
+            entries: Vec::new(),
+            hashes: Vec::new(),
+            raw: Vec::new(),
+            slots: Slots::default(),
+            plain: Vec::new(),
+            tags: Vec::new(),
+            plain_entries: Vec::new(),
+            escaped: SeriesStore::new(),
+            escaped_known: Vec::new(),
+            scratch: SeriesStore::new(),
+            key: Vec::new(),
+            last: 0,
+            // Lines cannot be made to collide by whoever sends them.
+            seed: RandomState::new().hash_one(0_u8) | 1,
+        }
+    }
 }
 
 impl Warm {
@@ -51,8 +86,11 @@ impl Warm {
         self.hashes.clear();
         self.raw.clear();
         self.slots.clear();
-        self.store.clear();
-        self.known.clear();
+        self.plain.clear();
+        self.tags.clear();
+        self.plain_entries.clear();
+        self.escaped.clear();
+        self.escaped_known.clear();
         self.last = 0;
     }
 
@@ -71,17 +109,53 @@ impl Warm {
         Some((next, start + len))
     }
 
+    /// The hash under which a beginning is kept.
+    #[inline]
+    pub fn hash(&self, raw: &[u8]) -> u64 {
+        let fold = |a: u64, b: u64| {
+            let product = u128::from(a) * u128::from(b);
+            product as u64 ^ (product >> 64) as u64
+        };
+        let half = |bytes: &[u8; 16], at: usize| match bytes[at..].first_chunk() {
+            Some(eight) => u64::from_le_bytes(*eight),
+            None => 0,
+        };
+        let mut hash = self.seed ^ raw.len() as u64;
+        let (blocks, rest) = raw.as_chunks::<16>();
+        for block in blocks {
+            hash = fold(half(block, 0) ^ hash, half(block, 8) ^ 0x9e37_79b9_7f4a_7c15);
+        }
+        let last = match raw.last_chunk::<16>() {
+            Some(last) => *last,
+            None => {
+                let mut last = [0; 16];
+                for (to, from) in last.iter_mut().zip(rest) {
+                    *to = *from;
+                }
+                last
+            }
+        };
+        hash = fold(half(&last, 0) ^ hash, half(&last, 8) ^ 0x9e37_79b9_7f4a_7c15);
+        fold(hash ^ self.seed, 0xbf58_476d_1ce4_e5b9)
+    }
+
     /// The entry of lines that begin with `raw`.
     #[inline]
-    pub fn find(&mut self, raw: &[u8]) -> Option<u32> {
-        let found = self.slots.find(bytes_hash(raw), |index| {
-            let entry = &self.entries[index as usize];
-            &self.raw[entry.raw as usize..(entry.raw + entry.raw_len) as usize] == raw
-        })?;
+    pub fn find(&mut self, hash: u64, raw: &[u8]) -> Option<u32> {
+        let found = self.look_up(hash, raw)?;
         self.follow(found);
         Some(found)
     }
 
+    #[inline]
+    fn look_up(&self, hash: u64, raw: &[u8]) -> Option<u32> {
+        self.slots.find(hash, |index| {
+            let entry = &self.entries[index as usize];
+            &self.raw[entry.raw as usize..(entry.raw + entry.raw_len) as usize] == raw
+        })
+    }
+
+    #[inline]
     fn follow(&mut self, entry: u32) {
         if let Some(last) = self.entries.get_mut(self.last as usize) {
             last.next = entry;
@@ -90,31 +164,62 @@ impl Warm {
     }
 
     /// Whether another series may find no room.
+    #[inline]
     pub fn is_full(&self) -> bool {
-        self.entries.len() >= SERIES_MAX || self.byte_size() >= BYTES_MAX
-    }
-
-    fn byte_size(&self) -> usize {
         // What is in use: the memory behind it is kept when all is forgotten.
-        self.raw.len() * 3 + self.entries.len() * (size_of::<Entry>() + 144)
+        let bytes = self.raw.len()
+            + self.entries.len() * (size_of::<Entry>() + size_of::<u64>() * 3)
+            + self.plain.len() * size_of::<Series>()
+            + self.tags.len() * size_of::<Tag>()
+            + self.escaped.byte_size();
+        self.entries.len() >= SERIES_MAX || bytes >= BYTES_MAX
     }
 
-    /// Remembers a beginning that was checked and not found.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn add(
-        &mut self,
-        raw: &[u8],
-        name: &str,
-        sorted_tags: &[(&str, &str)],
-        limits: &Limits,
-    ) -> Result<u32, Refused> {
-        let series = self.store.intern(name, sorted_tags, limits)?;
-        if series as usize == self.known.len() {
-            self.known.push((0, 0));
-        }
-        let hash = bytes_hash(raw);
+    /// Remembers a plain series that was not found: `raw` is it with the space behind it.
+    #[inline]
+    pub fn add_plain(&mut self, hash: u64, raw: &[u8], plain: &mut Plain) -> u32 {
+        let entry = if plain.is_canonical {
+            self.enter_plain(hash, raw, plain.series, plain.tags())
+        } else {
+            let mut key = std::mem::take(&mut self.key);
+            key.clear();
+            plain.write_canonical(raw, &mut key);
+            key.push(b' ');
+            let place = self.canonical(&key, plain.series, plain.tags());
+            self.key = key;
+            self.enter(hash, raw, place)
+        };
+        self.follow(entry);
+        entry
+    }
+
+    /// The place of a plain series by its canonical key with a space behind it.
+    fn canonical(&mut self, key: &[u8], series: Series, tags: &[Tag]) -> u32 {
+        let hash = self.hash(key);
+        let entry = match self.look_up(hash, key) {
+            Some(entry) => entry,
+            None => self.enter_plain(hash, key, series, tags),
+        };
+        self.entries[entry as usize].series
+    }
+
+    #[inline]
+    fn enter_plain(&mut self, hash: u64, raw: &[u8], series: Series, tags: &[Tag]) -> u32 {
+        let index = self.plain.len() as u32;
+        self.plain.push(Series {
+            text: self.raw.len() as u32,
+            tags: self.tags.len() as u32,
+            tag_count: tags.len() as u32,
+            ..series
+        });
+        self.tags.extend_from_slice(tags);
+        let entry = self.enter(hash, raw, index);
+        self.plain_entries.push(entry);
+        entry
+    }
+
+    #[inline]
+    fn enter(&mut self, hash: u64, raw: &[u8], series: u32) -> u32 {
         let index = self.entries.len() as u32;
         self.entries.push(Entry {
             raw: self.raw.len() as u32,
@@ -130,8 +235,46 @@ impl Warm {
         self.hashes.push(hash);
         let hashes = &self.hashes;
         self.slots.insert(hash, index, |index| hashes[index as usize]);
-        self.follow(index);
-        Ok(index)
+        index
+    }
+
+    /// Remembers a series that was not found and that does not stand in the text as its canonical
+    /// key.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn add(
+        &mut self,
+        hash: u64,
+        raw: &[u8],
+        name: &str,
+        sorted_tags: &[(&str, &str)],
+        limits: &Limits,
+    ) -> Result<u32, Refused> {
+        self.scratch.clear();
+        let at = self.scratch.intern(name, sorted_tags, limits)?;
+        let series = self.scratch.get(at);
+        let place = if series.key().contains('\\') {
+            let index = self.escaped.intern_ref(&series);
+            if index as usize == self.escaped_known.len() {
+                self.escaped_known.push((0, 0));
+            }
+            index | ESCAPED
+        } else {
+            let mut key = series.key().as_bytes().to_vec();
+            key.push(b' ');
+            let (entry, tags) = parts(&series);
+            let place = self.canonical(&key, entry, &tags);
+            if key == raw {
+                let entry = self.plain_entries[place as usize];
+                self.follow(entry);
+                return Ok(entry);
+            }
+            place
+        };
+        let entry = self.enter(hash, raw, place);
+        self.follow(entry);
+        Ok(entry)
     }
 
     /// The plan of the entry's last line.
@@ -156,19 +299,59 @@ impl Warm {
     pub fn series(&mut self, entry: u32, builder: &mut BatchBuilder) -> u32 {
         match self.entries.get(entry as usize) {
             Some(known) if known.epoch == builder.epoch() => known.index,
-            _ => self.enter(entry, builder),
+            _ => self.append(entry, builder),
         }
     }
 
     #[inline(never)]
-    fn enter(&mut self, entry: u32, builder: &mut BatchBuilder) -> u32 {
+    fn append(&mut self, entry: u32, builder: &mut BatchBuilder) -> u32 {
+        let epoch = builder.epoch();
+        let place = self.entries[entry as usize].series;
+        let index = if place & ESCAPED == 0 {
+            // The batch is told to the entry of the canonical key, which all others ask.
+            let canonical = &mut self.entries[self.plain_entries[place as usize] as usize];
+            if canonical.epoch != epoch {
+                let series = SeriesRef::new(&self.raw, &self.tags, &self.plain[place as usize]);
+                canonical.index = builder.append_series(&series, Some(place));
+                canonical.epoch = epoch;
+            }
+            canonical.index
+        } else {
+            let known = &mut self.escaped_known[(place & !ESCAPED) as usize];
+            if known.0 != epoch {
+                let series = self.escaped.get(place & !ESCAPED);
+                *known = (epoch, builder.append_series(&series, None));
+            }
+            known.1
+        };
         let entry = &mut self.entries[entry as usize];
-        let known = &mut self.known[entry.series as usize];
-        if known.0 != builder.epoch() {
-            let series = self.store.get(entry.series);
-            *known = (builder.epoch(), builder.append_series(&series, Some(entry.series)));
-        }
-        (entry.epoch, entry.index) = *known;
-        entry.index
+        entry.epoch = epoch;
+        entry.index = index;
+        index
     }
+}
+
+/// Entry and tags of a series without escapes, as if its key stood alone.
+fn parts(series: &SeriesRef<'_>) -> (Series, Vec<Tag>) {
+    let mut end = series.name().len() as u32;
+    let tags = series.tags().map(|(key, value)| {
+        let tag = Tag {
+            key: end + 1,
+            key_len: key.len() as u32,
+            value: end + 2 + key.len() as u32,
+            value_len: value.len() as u32,
+        };
+        end = tag.value + tag.value_len;
+        tag
+    });
+    let tags: Vec<Tag> = tags.collect();
+    let len = series.key().len() as u32;
+    let entry = Series {
+        hash: series.hash(),
+        text_len: len,
+        key_len: len,
+        name_len: series.name().len() as u32,
+        ..Series::default()
+    };
+    (entry, tags)
 }

@@ -27,6 +27,12 @@ pub fn check(registry: &Registry) {
         interface_version()
     );
     assert_eq!(epoch.error.to_string(), words);
+    let layout = faults.iter().find(|fault| fault.library.ends_with("libabi_layout.so")).unwrap();
+    let line = layout.error.to_string();
+    assert!(line.contains("but its tables are laid out differently"), "{line}");
+    assert!(!line.contains('\n'));
+    let detail = layout.error.detail().unwrap();
+    assert!(detail.contains("capabilities") && detail.lines().count() > 5, "{detail}");
     wrong_calls(registry);
 }
 

@@ -1,0 +1,717 @@
+//! Binds expressions: names to columns, calls to functions, aggregates to accumulators; finds
+//! operands that cannot go together before there are points.
+
+use headwater_plugin_api::config::nearest;
+use regex::{Regex, RegexBuilder};
+
+use super::err;
+use crate::ast::{Call, CastTo, Expr, ExprKind, Literal, Scope as ColumnScope};
+use crate::canonical;
+use crate::error::{Area, Result, SqlError};
+use crate::eval::functions::{self, Arg, Function};
+use crate::eval::like::Like;
+use crate::eval::{self, Frame};
+use crate::plan::*;
+use crate::vector::{Data, Kind, Vector};
+
+/// Bytes that a compiled regular expression may take.
+const MAX_REGEX: usize = 1 << 20;
+
+/// What an expression may refer to.
+#[derive(Debug, Clone, Copy)]
+pub enum Scope {
+    /// Columns of the point.
+    Point { clause: &'static str },
+    /// Group keys, aggregates, the window.
+    Group { clause: &'static str },
+}
+
+/// What is collected while a statement is bound.
+#[derive(Default)]
+pub struct Binder {
+    pub columns: Vec<Column>,
+    /// The window's expression as text.
+    pub window: Option<String>,
+    /// Group keys as text.
+    pub keys: Vec<String>,
+    pub key_nodes: Vec<Node>,
+    /// Inputs of aggregates as text.
+    input_texts: Vec<String>,
+    pub inputs: Vec<Node>,
+    pub aggregates: Vec<AggregateCall>,
+}
+
+const AGGREGATES: &[(&str, AggregateFunction)] = &[
+    ("count", AggregateFunction::Count),
+    ("sum", AggregateFunction::Sum),
+    ("avg", AggregateFunction::Avg),
+    ("mean", AggregateFunction::Avg),
+    ("min", AggregateFunction::Min),
+    ("max", AggregateFunction::Max),
+    ("first", AggregateFunction::First),
+    ("last", AggregateFunction::Last),
+    ("stddev", AggregateFunction::Stddev),
+    ("stddev_samp", AggregateFunction::Stddev),
+    ("stddev_pop", AggregateFunction::StddevPop),
+    ("variance", AggregateFunction::Variance),
+    ("var_samp", AggregateFunction::Variance),
+    ("var_pop", AggregateFunction::VariancePop),
+    ("spread", AggregateFunction::Spread),
+];
+
+/// Functions that are known by name and do not run.
+const NOT_YET: &[&str] = &[
+    "quantile", "median", "exact_quantile", "approx_distinct", "mode", "topk", "histogram", "rate",
+    "increase", "delta", "any_value", "string_agg", "forecast", "partial", "merge", "lag",
+    "row_number", "first_value", "md5", "sha256", "hop", "session", "rows",
+];
+
+fn aggregate_function(name: &str) -> Option<AggregateFunction> {
+    AGGREGATES.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)
+}
+
+/// Calls `f` for the expression and all below it.
+fn visit(expr: &Expr, f: &mut impl FnMut(&Expr)) {
+    f(expr);
+    let mut each = |list: &[&Expr]| list.iter().for_each(|expr| visit(expr, f));
+    match &expr.kind {
+        ExprKind::Literal(_) | ExprKind::Column { .. } => {}
+        ExprKind::Negate(a)
+        | ExprKind::Not(a)
+        | ExprKind::IsNull { expr: a, .. }
+        | ExprKind::IsBool { expr: a, .. }
+        | ExprKind::Cast { expr: a, .. } => each(&[a]),
+        ExprKind::And(list) | ExprKind::Or(list) => each(&list.iter().collect::<Vec<_>>()),
+        ExprKind::Compare { left: a, right: b, .. }
+        | ExprKind::Arith { left: a, right: b, .. }
+        | ExprKind::Concat { left: a, right: b }
+        | ExprKind::Distinct { left: a, right: b, .. }
+        | ExprKind::Like { expr: a, pattern: b, .. }
+        | ExprKind::Matches { expr: a, pattern: b, .. } => each(&[a, b]),
+        ExprKind::Between { expr: a, low: b, high: c, .. } => each(&[a, b, c]),
+        ExprKind::In { expr: a, list, .. } => {
+            each(&[a]);
+            each(&list.iter().collect::<Vec<_>>());
+        }
+        ExprKind::Case { operand, whens, otherwise } => {
+            operand.iter().for_each(|a| each(&[a]));
+            whens.iter().for_each(|(a, b)| each(&[a, b]));
+            otherwise.iter().for_each(|a| each(&[a]));
+        }
+        ExprKind::Call(call) => each(&call.args.iter().collect::<Vec<_>>()),
+    }
+}
+
+/// Whether there is an aggregate in the expression.
+pub fn has_aggregate(expr: &Expr) -> bool {
+    let mut found = false;
+    visit(expr, &mut |expr| {
+        found |= matches!(&expr.kind, ExprKind::Call(call) if aggregate_function(&call.name).is_some());
+    });
+    found
+}
+
+/// Whether the expression reads a column of that name.
+pub fn reads(expr: &Expr, wanted: &str) -> bool {
+    let mut found = false;
+    visit(expr, &mut |expr| {
+        found |= matches!(&expr.kind, ExprKind::Column { name, .. } if name == wanted);
+    });
+    found
+}
+
+/// A frame of one row without columns, for what is constant.
+struct Nothing;
+
+impl<'a> Frame<'a> for Nothing {
+    fn len(&self) -> usize {
+        1
+    }
+}
+
+impl Binder {
+    /// Binds what must be a condition.
+    pub fn condition(&mut self, expr: &Expr, scope: Scope) -> Result<Node> {
+        let node = self.bind(expr, scope)?;
+        self.expect(&node, expr.area, &[Kind::Bool], "a condition")?;
+        Ok(node)
+    }
+
+    fn expect(&self, node: &Node, area: Area, kinds: &[Kind], what: &str) -> Result<()> {
+        let kind = self.kind(node);
+        if kinds.contains(&kind) || matches!(kind, Kind::Any | Kind::Null) {
+            return Ok(());
+        }
+        err(area, format!("this is {}; expected {what}", kind.name()))
+    }
+
+    /// Binds an expression. What is constant is computed now.
+    pub fn bind(&mut self, expr: &Expr, scope: Scope) -> Result<Node> {
+        if let Scope::Group { .. } = scope {
+            let text = canonical::text(expr);
+            if self.window.as_ref() == Some(&text) {
+                return Ok(Node::WindowStart);
+            }
+            if let Some(key) = self.keys.iter().position(|key| *key == text) {
+                return Ok(Node::Key(key));
+            }
+        }
+        let node = self.node(expr, scope)?;
+        Ok(fold(node))
+    }
+
+    fn boxed(&mut self, expr: &Expr, scope: Scope) -> Result<Box<Node>> {
+        self.bind(expr, scope).map(Box::new)
+    }
+
+    fn node(&mut self, expr: &Expr, scope: Scope) -> Result<Node> {
+        let area = expr.area;
+        Ok(match &expr.kind {
+            ExprKind::Literal(literal) => Node::Const(constant(literal)),
+            ExprKind::Column { scope: place, name, quoted } => {
+                return self.column(*place, name, *quoted, area, scope);
+            }
+            ExprKind::Negate(a) => {
+                let node = self.boxed(a, scope)?;
+                self.expect(&node, a.area, &[Kind::Int, Kind::Float, Kind::Interval], "a number")?;
+                Node::Negate(node)
+            }
+            ExprKind::Not(a) => Node::Not(Box::new(self.condition(a, scope)?)),
+            ExprKind::And(list) => Node::And(self.conditions(list, scope)?),
+            ExprKind::Or(list) => Node::Or(self.conditions(list, scope)?),
+            ExprKind::Compare { op, left, right } => {
+                let (a, b) = (self.boxed(left, scope)?, self.boxed(right, scope)?);
+                self.comparable(&a, &b, area)?;
+                Node::Compare(*op, a, b)
+            }
+            ExprKind::Arith { op, left, right } => {
+                let (a, b) = (self.boxed(left, scope)?, self.boxed(right, scope)?);
+                let node = Node::Arith(*op, a, b);
+                if let Node::Arith(_, a, b) = &node
+                    && self.arith_kind(*op, self.kind(a), self.kind(b)).is_none()
+                {
+                    let (a, b) = (self.kind(a).name(), self.kind(b).name());
+                    return err(area, format!("{a} and {b} do not go together here; expected numbers"));
+                }
+                node
+            }
+            ExprKind::Concat { left, right } => Node::Concat(self.boxed(left, scope)?, self.boxed(right, scope)?),
+            ExprKind::IsNull { expr: a, negated } => Node::IsNull(self.boxed(a, scope)?, *negated),
+            ExprKind::IsBool { expr: a, value, negated } => {
+                Node::IsBool(Box::new(self.condition(a, scope)?), *value, *negated)
+            }
+            ExprKind::Distinct { left, right, negated } => {
+                let (a, b) = (self.boxed(left, scope)?, self.boxed(right, scope)?);
+                self.comparable(&a, &b, area)?;
+                Node::Distinct(a, b, *negated)
+            }
+            ExprKind::In { expr: a, list, negated } => {
+                let value = self.boxed(a, scope)?;
+                let mut items = Vec::with_capacity(list.len());
+                for item in list {
+                    let node = self.bind(item, scope)?;
+                    self.comparable(&value, &node, item.area)?;
+                    items.push(node);
+                }
+                Node::In(value, items, *negated)
+            }
+            ExprKind::Between { expr: a, low, high, negated } => {
+                let value = self.boxed(a, scope)?;
+                let (low, high) = (self.boxed(low, scope)?, self.boxed(high, scope)?);
+                self.comparable(&value, &low, area)?;
+                self.comparable(&value, &high, area)?;
+                Node::Between { value, low, high, negated: *negated }
+            }
+            ExprKind::Like { expr: a, pattern, escape, negated, fold } => {
+                let value = self.boxed(a, scope)?;
+                self.expect(&value, a.area, &[Kind::Text], "text")?;
+                let text = literal_text(pattern, "a quoted pattern, such as 'web%'")?;
+                let pattern = Box::new(Like::new(text, *escape, *fold));
+                Node::Like { value, pattern, negated: *negated }
+            }
+            ExprKind::Matches { expr: a, pattern, negated, fold } => {
+                let value = self.boxed(a, scope)?;
+                self.expect(&value, a.area, &[Kind::Text], "text")?;
+                Node::Matches { value, pattern: regex(pattern, *fold)?, negated: *negated }
+            }
+            ExprKind::Case { operand, whens, otherwise } => {
+                return self.case(operand.as_deref(), whens, otherwise.as_deref(), area, scope);
+            }
+            ExprKind::Cast { expr: a, to } => {
+                let value = self.boxed(a, scope)?;
+                self.castable(&value, *to, area)?;
+                Node::Cast(value, *to)
+            }
+            ExprKind::Call(call) => return self.call(call, area, scope),
+        })
+    }
+
+    fn conditions(&mut self, list: &[Expr], scope: Scope) -> Result<Vec<Node>> {
+        list.iter().map(|expr| self.condition(expr, scope)).collect()
+    }
+
+    fn column(&mut self, place: ColumnScope, name: &str, quoted: bool, area: Area, scope: Scope) -> Result<Node> {
+        if let Scope::Group { clause } = scope {
+            let hint = if name == "time" { "; the window's beginning is window_start()" } else { "" };
+            return err(area, format!("a column in {clause} must stand in GROUP BY or inside an aggregate{hint}"));
+        }
+        match (place, name) {
+            (ColumnScope::Any, "time") => return Ok(Node::Time),
+            (ColumnScope::Any, "measurement") => return Ok(Node::Measurement),
+            (ColumnScope::Any, "current_timestamp") if !quoted => return Ok(Node::Call(Function::Now, Vec::new())),
+            _ => {}
+        }
+        let same = |column: &Column| column.name == name && column.scope == place;
+        let number = match self.columns.iter().position(same) {
+            Some(number) => number,
+            None => {
+                self.columns.push(Column { name: name.to_owned(), scope: place, area });
+                self.columns.len() - 1
+            }
+        };
+        Ok(Node::Column(number))
+    }
+
+    fn case(
+        &mut self,
+        operand: Option<&Expr>,
+        whens: &[(Expr, Expr)],
+        otherwise: Option<&Expr>,
+        area: Area,
+        scope: Scope,
+    ) -> Result<Node> {
+        let mut kind = Kind::Null;
+        let mut bound = Vec::with_capacity(whens.len());
+        for (when, then) in whens {
+            let when = match operand {
+                None => self.condition(when, scope)?,
+                Some(operand) => {
+                    let (a, b) = (self.boxed(operand, scope)?, self.boxed(when, scope)?);
+                    self.comparable(&a, &b, when.area)?;
+                    Node::Compare(crate::ast::CompareOp::Eq, a, b)
+                }
+            };
+            let node = self.bind(then, scope)?;
+            kind = self.together(kind, &node, then.area)?;
+            bound.push((when, node));
+        }
+        let otherwise = match otherwise {
+            None => None,
+            Some(expr) => {
+                let node = self.bind(expr, scope)?;
+                self.together(kind, &node, expr.area)?;
+                Some(Box::new(node))
+            }
+        };
+        if bound.is_empty() {
+            return err(area, "expected CASE WHEN condition THEN value END");
+        }
+        Ok(Node::Case { whens: bound, otherwise })
+    }
+
+    /// The kind of a choice between what there was so far and another value.
+    fn together(&self, kind: Kind, node: &Node, area: Area) -> Result<Kind> {
+        let other = self.kind(node);
+        match choice(kind, other) {
+            Some(kind) => Ok(kind),
+            None => err(area, format!("this is {}, another branch is {}; cast one of them", other.name(), kind.name())),
+        }
+    }
+
+    fn comparable(&self, a: &Node, b: &Node, area: Area) -> Result<()> {
+        let (x, y) = (self.kind(a), self.kind(b));
+        let literal = |node: &Node| matches!(node, Node::Const(Const::Text(_)));
+        let fits = choice(x, y).is_some() || literal(a) || literal(b);
+        if fits { Ok(()) } else { err(area, format!("{} cannot be compared with {}; cast one of them", x.name(), y.name())) }
+    }
+
+    fn castable(&self, node: &Node, to: CastTo, area: Area) -> Result<()> {
+        use Kind::{Any, Bool, Float, Int, Interval, Null, Text, Time};
+        let kind = self.kind(node);
+        let fits = match to {
+            CastTo::Text => true,
+            CastTo::Int | CastTo::UInt => true,
+            CastTo::Float => matches!(kind, Any | Null | Int | Float | Text),
+            CastTo::Bool => matches!(kind, Any | Null | Bool | Int | Text),
+            CastTo::Time => matches!(kind, Any | Null | Text | Time),
+            CastTo::Interval => matches!(kind, Any | Null | Text | Interval),
+        };
+        let hint = if to == CastTo::Time { "; from_unixtime(seconds) makes a time of a number" } else { "" };
+        if fits { Ok(()) } else { err(area, format!("{} cannot be cast to that{hint}", kind.name())) }
+    }
+
+    fn call(&mut self, call: &Call, area: Area, scope: Scope) -> Result<Node> {
+        if let Some((clause, at)) = &call.clause {
+            return err(*at, format!("{clause} is not supported yet; {}", match *clause {
+                "FILTER" => "write aggregate(CASE WHEN condition THEN x END)",
+                "OVER" => "the form that works is an aggregate with GROUP BY time('10s')",
+                _ => "expected name(arguments)",
+            }));
+        }
+        if let Some(function) = aggregate_function(&call.name) {
+            return self.aggregate(function, call, area, scope);
+        }
+        if let Some(at) = call.distinct {
+            return err(at, "DISTINCT belongs into count(DISTINCT x), which is not supported yet");
+        }
+        match call.name.as_str() {
+            "window_start" | "window_end" => {
+                if !call.args.is_empty() || call.star {
+                    return err(area, format!("expected {}()", call.name));
+                }
+                return match scope {
+                    Scope::Group { .. } if call.name == "window_start" => Ok(Node::WindowStart),
+                    Scope::Group { .. } => Ok(Node::WindowEnd),
+                    Scope::Point { clause } => err(area, format!("there is no window in {clause}")),
+                };
+            }
+            "time" | "tumble" => {
+                return err(area, "the window stands in GROUP BY; its columns are window_start() and window_end()");
+            }
+            "regexp_replace" => return self.regexp_replace(call, area, scope),
+            "regexp_extract" => return self.regexp_extract(call, area, scope),
+            _ => {}
+        }
+        let Some(signature) = functions::find(&call.name) else { return unknown(&call.name, area) };
+        let count = call.args.len();
+        if call.star || count < signature.min || signature.arg(count.max(1) - 1).is_none() && count > 0 {
+            return err(area, format!("expected {}", signature.usage()));
+        }
+        let mut args = Vec::with_capacity(count);
+        let mut chosen = Kind::Null;
+        let same_kind = matches!(
+            signature.function,
+            Function::Least | Function::Greatest | Function::Coalesce | Function::NullIf
+        );
+        for (at, expr) in call.args.iter().enumerate() {
+            let node = self.bind(expr, scope)?;
+            let kind = self.kind(&node);
+            let arg = signature.arg(at).unwrap_or(Arg::Any);
+            if !arg.takes(kind) {
+                return err(expr.area, format!("this is {}; expected {}", kind.name(), signature.usage()));
+            }
+            if same_kind && !matches!(node, Node::Const(Const::Text(_))) {
+                chosen = self.together(chosen, &node, expr.area)?;
+            }
+            self.literal_arg(&node, arg, expr.area)?;
+            args.push(node);
+        }
+        self.units(signature.function, &args, call, area)?;
+        Ok(Node::Call(signature.function, args))
+    }
+
+    /// Literal texts that stand for times and lengths of time are read now, so that they fail now.
+    fn literal_arg(&self, node: &Node, arg: Arg, area: Area) -> Result<()> {
+        let Node::Const(Const::Text(text)) = node else { return Ok(()) };
+        match arg {
+            Arg::Time if crate::time::parse(text).is_none() => {
+                err(area, "expected a time such as '2024-05-01T12:00:00Z'")
+            }
+            Arg::Interval if crate::duration::parse(text).is_none() => {
+                err(area, "expected a length of time such as '10s'; months and years have no fixed length")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn units(&self, function: Function, args: &[Node], call: &Call, area: Area) -> Result<()> {
+        let known: &[&str] = match function {
+            Function::DateTrunc => crate::time::TRUNCATE_UNITS,
+            Function::Extract => crate::time::EXTRACT_PARTS,
+            _ => return Ok(()),
+        };
+        let Some(Node::Const(Const::Text(unit))) = args.first() else { return Ok(()) };
+        let singular = unit.trim_end_matches('s');
+        if known.contains(&unit.as_str()) || known.contains(&singular) && unit.ends_with("seconds") {
+            return Ok(());
+        }
+        let at = call.args.first().map_or(area, |arg| arg.area);
+        err(at, format!("`{unit}` is not known; expected one of {}", known.join(", ")))
+    }
+
+    fn aggregate(&mut self, function: AggregateFunction, call: &Call, area: Area, scope: Scope) -> Result<Node> {
+        if let Scope::Point { clause } = scope {
+            let hint = if clause == "WHERE" { "; conditions on aggregates stand in HAVING" } else { "" };
+            return err(area, format!("an aggregate cannot stand in {clause}{hint}"));
+        }
+        if let Some(at) = call.distinct {
+            return err(at, "DISTINCT in an aggregate is not supported yet; the form that works is count(x)");
+        }
+        let input = match (call.star, call.args.as_slice()) {
+            (true, []) if function == AggregateFunction::Count => None,
+            (false, [arg]) => {
+                if has_aggregate(arg) {
+                    return err(arg.area, "an aggregate cannot stand inside another");
+                }
+                let text = canonical::text(arg);
+                let number = match self.input_texts.iter().position(|known| *known == text) {
+                    Some(number) => number,
+                    None => {
+                        let node = self.bind(arg, Scope::Point { clause: "an aggregate" })?;
+                        self.input_texts.push(text);
+                        self.inputs.push(node);
+                        self.inputs.len() - 1
+                    }
+                };
+                let kind = self.kind(&self.inputs[number]);
+                use AggregateFunction as A;
+                let numbers = matches!(
+                    function,
+                    A::Sum | A::Avg | A::Stddev | A::StddevPop | A::Variance | A::VariancePop | A::Spread
+                );
+                if numbers && !kind.may_be_number() {
+                    return err(arg.area, format!("this is {}; expected a number", kind.name()));
+                }
+                if matches!(function, A::Min | A::Max) && kind == Kind::Bool {
+                    return err(arg.area, "this is a Boolean; expected a number, text or a time");
+                }
+                Some(number)
+            }
+            _ => {
+                let star = if function == AggregateFunction::Count { " or count(*)" } else { "" };
+                return err(area, format!("expected {}(x){star}", call.name));
+            }
+        };
+        let wanted = AggregateCall { function, input };
+        let number = match self.aggregates.iter().position(|known| *known == wanted) {
+            Some(number) => number,
+            None => {
+                self.aggregates.push(wanted);
+                self.aggregates.len() - 1
+            }
+        };
+        Ok(Node::Aggregate(number))
+    }
+
+    fn regexp_replace(&mut self, call: &Call, area: Area, scope: Scope) -> Result<Node> {
+        const USAGE: &str = "expected regexp_replace(text, 'pattern', text [, 'g'])";
+        let (value, pattern, with, flags) = match call.args.as_slice() {
+            [value, pattern, with] => (value, pattern, with, ""),
+            [value, pattern, with, flags] => (value, pattern, with, literal_text(flags, "'g' or 'i'")?),
+            _ => return err(area, USAGE),
+        };
+        if flags.chars().any(|flag| !matches!(flag, 'g' | 'i')) {
+            return err(call.args[3].area, "expected the flags 'g' (all matches) and 'i' (letter case does not matter)");
+        }
+        let pattern = regex(pattern, flags.contains('i'))?;
+        let value_node = self.boxed(value, scope)?;
+        self.expect(&value_node, value.area, &[Kind::Text], "text")?;
+        let with_node = self.boxed(with, scope)?;
+        self.expect(&with_node, with.area, &[Kind::Text], "text")?;
+        Ok(Node::Replace { value: value_node, pattern, with: with_node, all: flags.contains('g') })
+    }
+
+    fn regexp_extract(&mut self, call: &Call, area: Area, scope: Scope) -> Result<Node> {
+        const USAGE: &str = "expected regexp_extract(text, 'pattern' [, group])";
+        let (value, pattern, group) = match call.args.as_slice() {
+            [value, pattern] => (value, pattern, None),
+            [value, pattern, group] => (value, pattern, Some(group)),
+            _ => return err(area, USAGE),
+        };
+        let regex = regex(pattern, false)?;
+        let group = match group.map(|group| (&group.kind, group.area)) {
+            None => 0,
+            Some((ExprKind::Literal(Literal::Int(group)), at)) => {
+                match usize::try_from(*group).ok().filter(|group| *group < regex.captures_len()) {
+                    Some(group) => group,
+                    None => return err(at, format!("the pattern has {} groups", regex.captures_len() - 1)),
+                }
+            }
+            Some((_, at)) => return err(at, USAGE),
+        };
+        let value_node = self.boxed(value, scope)?;
+        self.expect(&value_node, value.area, &[Kind::Text], "text")?;
+        Ok(Node::Extract { value: value_node, pattern: regex, group })
+    }
+
+    fn arith_kind(&self, op: crate::ast::ArithOp, a: Kind, b: Kind) -> Option<Kind> {
+        use Kind::{Any, Float, Int, Interval, Null, Time};
+        use crate::ast::ArithOp::{Add, Div, Mul, Sub};
+        Some(match (a, op, b) {
+            (Int, _, Int) => Int,
+            (Int | Float, _, Int | Float) => Float,
+            (Time, Add | Sub, Interval) | (Interval, Add, Time) => Time,
+            (Time, Sub, Time) | (Interval, Add | Sub, Interval) => Interval,
+            (Interval, Mul | Div, Int | Float) | (Int | Float, Mul, Interval) => Interval,
+            (Any | Null, _, Any | Null | Int | Float) | (Int | Float, _, Any | Null) => Any,
+            (Any | Null, Add | Sub | Mul, Interval) | (Interval, _, Any | Null) => Any,
+            (Any | Null, Sub, Time) | (Time, Add | Sub, Any | Null) | (Any | Null, Add, Time) => Any,
+            _ => return None,
+        })
+    }
+
+    /// What is known of a node's kind.
+    pub fn kind(&self, node: &Node) -> Kind {
+        match node {
+            Node::Const(value) => match value {
+                Const::Null => Kind::Null,
+                Const::Bool(_) => Kind::Bool,
+                Const::Int(_) => Kind::Int,
+                Const::Float(_) => Kind::Float,
+                Const::Text(_) => Kind::Text,
+                Const::Time(_) => Kind::Time,
+                Const::Interval(_) => Kind::Interval,
+            },
+            Node::Column(number) => match self.columns.get(*number) {
+                Some(Column { scope: ColumnScope::Tag, .. }) => Kind::Text,
+                _ => Kind::Any,
+            },
+            Node::Time | Node::WindowStart | Node::WindowEnd => Kind::Time,
+            Node::Measurement | Node::Concat(..) | Node::Replace { .. } | Node::Extract { .. } => Kind::Text,
+            Node::Key(number) => self.key_nodes.get(*number).map_or(Kind::Any, |node| self.kind(node)),
+            Node::Aggregate(number) => match self.aggregates.get(*number) {
+                Some(call) => self.aggregate_kind(call),
+                None => Kind::Any,
+            },
+            Node::Negate(a) => self.kind(a),
+            Node::Not(_)
+            | Node::And(_)
+            | Node::Or(_)
+            | Node::Compare(..)
+            | Node::IsNull(..)
+            | Node::IsBool(..)
+            | Node::Distinct(..)
+            | Node::In(..)
+            | Node::Between { .. }
+            | Node::Like { .. }
+            | Node::Matches { .. } => Kind::Bool,
+            Node::Arith(op, a, b) => self.arith_kind(*op, self.kind(a), self.kind(b)).unwrap_or(Kind::Any),
+            Node::Case { whens, otherwise } => {
+                let mut nodes: Vec<&Node> = whens.iter().map(|(_, then)| then).collect();
+                nodes.extend(otherwise.as_deref());
+                self.chosen(&nodes)
+            }
+            Node::Cast(_, to) => match to {
+                CastTo::Int | CastTo::UInt => Kind::Int,
+                CastTo::Float => Kind::Float,
+                CastTo::Text => Kind::Text,
+                CastTo::Bool => Kind::Bool,
+                CastTo::Time => Kind::Time,
+                CastTo::Interval => Kind::Interval,
+            },
+            Node::Call(function, args) => match function {
+                Function::Abs => self.kind(&args[0]),
+                Function::Mod => {
+                    let (a, b) = (self.kind(&args[0]), self.kind(&args[1]));
+                    self.arith_kind(crate::ast::ArithOp::Mod, a, b).unwrap_or(Kind::Any)
+                }
+                Function::Least | Function::Greatest | Function::Coalesce => {
+                    self.chosen(&args.iter().collect::<Vec<_>>())
+                }
+                Function::NullIf => self.kind(&args[0]),
+                other => {
+                    let signature = functions::CATALOGUE.iter().find(|s| s.function == *other);
+                    signature.map_or(Kind::Any, |signature| signature.result)
+                }
+            },
+        }
+    }
+
+    fn chosen(&self, nodes: &[&Node]) -> Kind {
+        let kinds = nodes.iter().map(|node| self.kind(node));
+        kinds.fold(Kind::Null, |a, b| choice(a, b).unwrap_or(Kind::Any))
+    }
+
+    fn aggregate_kind(&self, call: &AggregateCall) -> Kind {
+        use AggregateFunction as A;
+        let input = call.input.and_then(|number| self.inputs.get(number)).map_or(Kind::Any, |n| self.kind(n));
+        match call.function {
+            A::Count => Kind::Int,
+            A::Avg | A::Stddev | A::StddevPop | A::Variance | A::VariancePop => Kind::Float,
+            A::Sum | A::Spread | A::Min | A::Max | A::First | A::Last => input,
+        }
+    }
+}
+
+/// The kind of what may be a value of either kind; `None` if they do not go together.
+fn choice(a: Kind, b: Kind) -> Option<Kind> {
+    match (a, b) {
+        (a, b) if a == b => Some(a),
+        (Kind::Null, other) | (other, Kind::Null) => Some(other),
+        (Kind::Any, _) | (_, Kind::Any) => Some(Kind::Any),
+        (Kind::Int, Kind::Float) | (Kind::Float, Kind::Int) => Some(Kind::Float),
+        _ => None,
+    }
+}
+
+fn constant(literal: &Literal) -> Const {
+    match literal {
+        Literal::Null => Const::Null,
+        Literal::Bool(value) => Const::Bool(*value),
+        Literal::Int(value) => Const::Int(*value),
+        Literal::Float(value) => Const::Float(*value),
+        Literal::Text(text) => Const::Text(text.clone()),
+        Literal::Interval(nanos) => Const::Interval(*nanos),
+        Literal::Time(nanos) => Const::Time(*nanos),
+    }
+}
+
+/// Computes what depends on nothing, unless that fails: then each point counts the failure.
+fn fold(node: Node) -> Node {
+    let mut constant = !matches!(node, Node::Const(_));
+    node.visit(&mut |node| {
+        constant &= !matches!(
+            node,
+            Node::Column(_)
+                | Node::Time
+                | Node::Measurement
+                | Node::Key(_)
+                | Node::Aggregate(_)
+                | Node::WindowStart
+                | Node::WindowEnd
+                | Node::Call(Function::Now, _)
+        );
+    });
+    if !constant {
+        return node;
+    }
+    let mut cx = eval::Context::new(0);
+    let value = {
+        let vector: Vector<'_> = eval::eval(&node, &Nothing, &mut cx);
+        let valid = vector.is_valid(0);
+        match vector.data {
+            _ if !valid => Const::Null,
+            Data::Null => Const::Null,
+            Data::Bool(bits) => Const::Bool(bits.get(0)),
+            Data::Int { values, unsigned: false } => Const::Int(values[0]),
+            Data::Int { .. } => return node,
+            Data::Float(values) => Const::Float(values[0]),
+            Data::Text(mut texts) => Const::Text(texts.remove(0).into_owned()),
+            Data::Time(values) => Const::Time(values[0]),
+            Data::Interval(values) => Const::Interval(values[0]),
+        }
+    };
+    if cx.failures == crate::error::Failures::default() { Node::Const(value) } else { node }
+}
+
+fn literal_text<'e>(expr: &'e Expr, expected: &str) -> Result<&'e str> {
+    match &expr.kind {
+        ExprKind::Literal(Literal::Text(text)) => Ok(text),
+        _ => err(expr.area, format!("expected {expected}")),
+    }
+}
+
+fn regex(pattern: &Expr, fold: bool) -> Result<Box<Regex>> {
+    let text = literal_text(pattern, "a quoted regular expression")?;
+    let built = RegexBuilder::new(text).case_insensitive(fold).size_limit(MAX_REGEX).build();
+    built.map(Box::new).map_err(|error| {
+        let sentence = match error {
+            regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
+            other => other.to_string().lines().last().unwrap_or_default().replace("error: ", ""),
+        };
+        SqlError::new(pattern.area, format!("this is no regular expression: {sentence}"))
+    })
+}
+
+fn unknown<T>(name: &str, area: Area) -> Result<T> {
+    if NOT_YET.contains(&name) {
+        return err(area, format!("{name} is not supported yet"));
+    }
+    let mut names: Vec<&str> = functions::CATALOGUE.iter().flat_map(|s| s.names.iter().copied()).collect();
+    names.extend(AGGREGATES.iter().map(|(name, _)| *name));
+    names.extend(["window_start", "window_end", "regexp_replace", "regexp_extract", "time"]);
+    match nearest(name, names) {
+        Some(near) => err(area, format!("there is no function {name}; did you mean {near}?")),
+        None => err(area, format!("there is no function {name}")),
+    }
+}

@@ -1,0 +1,222 @@
+//! From the tree of a statement to its plan: resolves names and functions, splits what is computed
+//! per point from what is computed per group, and refuses what cannot be honoured.
+
+mod expr;
+mod window;
+
+use headwater_plugin_api::config::GlobSet;
+
+use crate::ast::{Expr, ExprKind, Item, Literal, Name, Scope, SourceKind, Statement};
+use crate::canonical;
+use crate::error::{Area, Result, SqlError};
+use crate::plan::*;
+use crate::vector::Kind;
+use expr::{Binder, Scope as Reach};
+
+/// What the options say about results.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The name of statements without CREATE STREAM; empty for none.
+    pub name: String,
+    /// Columns that become tags.
+    pub tags: Vec<String>,
+}
+
+fn err<T>(area: Area, message: impl Into<String>) -> Result<T> {
+    Err(SqlError::new(area, message))
+}
+
+/// Binds a statement.
+pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
+    let reads = match &statement.source.kind {
+        SourceKind::Name(name) => Reads::Name(name.clone()),
+        SourceKind::All => Reads::All,
+        SourceKind::Globs(globs) => Reads::Globs(
+            GlobSet::new(globs).map_err(|e| SqlError::new(statement.source.area, e.to_string()))?,
+        ),
+    };
+    let mut binder = Binder::default();
+    let filters = match &statement.filter {
+        None => Vec::new(),
+        Some(filter) => conjuncts(&mut binder, filter)?,
+    };
+    let is_aggregate = !statement.group_by.is_empty()
+        || statement.items.iter().any(|item| matches!(item, Item::Expr { expr, .. } if expr::has_aggregate(expr)));
+    let action = if is_aggregate {
+        Action::Aggregate(aggregate(&mut binder, statement, options)?)
+    } else {
+        project(&mut binder, statement, options)?
+    };
+    let name = match (&statement.stream, &statement.source.kind) {
+        (Some(Name { text, .. }), _) => ResultName::Fixed(text.clone()),
+        (None, _) if !options.name.is_empty() => ResultName::Fixed(options.name.clone()),
+        (None, SourceKind::Name(name)) => ResultName::Fixed(format!("{name}_sql")),
+        (None, _) if is_aggregate => {
+            return err(statement.source.area, "several measurements become one here, which needs a name; write CREATE STREAM name AS SELECT ... or set `name`");
+        }
+        (None, _) => ResultName::Derived,
+    };
+    Ok(Plan { reads, name, columns: binder.columns, filters, action, area: statement.area })
+}
+
+/// The parts of a WHERE clause that must all hold.
+fn conjuncts(binder: &mut Binder, filter: &Expr) -> Result<Vec<Node>> {
+    let list = match &filter.kind {
+        ExprKind::And(list) => list.as_slice(),
+        _ => std::slice::from_ref(filter),
+    };
+    let mut out = Vec::new();
+    for part in list {
+        match &part.kind {
+            ExprKind::And(_) => out.extend(conjuncts(binder, part)?),
+            _ => out.push(binder.condition(part, Reach::Point { clause: "WHERE" })?),
+        }
+    }
+    Ok(out)
+}
+
+/// A statement without window and aggregates.
+fn project(binder: &mut Binder, statement: &Statement, options: &Options) -> Result<Action> {
+    if let Some(having) = &statement.having {
+        return err(having.area, "HAVING needs GROUP BY; conditions on points stand in WHERE");
+    }
+    let (mut star, mut outputs) = (false, Vec::new());
+    for item in &statement.items {
+        match item {
+            Item::Star(area) if star => return err(*area, "`*` stands here twice"),
+            Item::Star(_) => star = true,
+            Item::Expr { expr, alias } => {
+                let node = binder.bind(expr, Reach::Point { clause: "a statement without GROUP BY" })?;
+                let (name, area) = column_name(expr, alias.as_ref())?;
+                let kind = binder.kind(&node);
+                push(&mut outputs, name, node, Role::Field, kind, area, options)?;
+            }
+        }
+    }
+    Ok(Action::Project { star, outputs })
+}
+
+/// What a column of the result is called.
+fn column_name(expr: &Expr, alias: Option<&Name>) -> Result<(String, Area)> {
+    match (alias, &expr.kind) {
+        (Some(alias), _) if alias.text.is_empty() => err(alias.area, "the column's name is empty"),
+        (Some(alias), _) => Ok((alias.text.clone(), alias.area)),
+        (None, ExprKind::Column { name, .. }) => Ok((name.clone(), expr.area)),
+        (None, _) => Ok((canonical::text(expr), expr.area)),
+    }
+}
+
+fn push(
+    outputs: &mut Vec<Output>,
+    name: String,
+    node: Node,
+    mut role: Role,
+    kind: Kind,
+    area: Area,
+    options: &Options,
+) -> Result<()> {
+    if outputs.iter().any(|output| output.name == name) {
+        return err(area, format!("two columns are called `{name}`; give one of them another name with AS"));
+    }
+    if name == "time" {
+        if !matches!(kind, Kind::Any | Kind::Time) {
+            return err(area, format!("`time` is the time of the result and cannot be {}; choose another name", kind.name()));
+        }
+        role = Role::Time;
+    } else if options.tags.contains(&name) {
+        role = Role::Tag;
+    }
+    outputs.push(Output { name, node, role });
+    Ok(())
+}
+
+/// A statement with a window.
+fn aggregate(binder: &mut Binder, statement: &Statement, options: &Options) -> Result<Aggregate> {
+    let mut window = None;
+    for expr in &statement.group_by {
+        let expr = named(expr, statement)?;
+        match window::read(expr)? {
+            Some(_) if window.is_some() => return err(expr.area, "there is a second window; expected one"),
+            Some(found) => {
+                binder.window = Some(canonical::text(expr));
+                window = Some(found);
+            }
+            None => {
+                if expr::has_aggregate(expr) {
+                    return err(expr.area, "an aggregate cannot be a group key");
+                }
+                let text = canonical::text(expr);
+                if binder.keys.contains(&text) {
+                    continue;
+                }
+                let node = binder.bind(expr, Reach::Point { clause: "GROUP BY" })?;
+                binder.keys.push(text);
+                binder.key_nodes.push(node);
+            }
+        }
+    }
+    let Some((size, offset)) = window else {
+        return err(statement.area, "aggregates of a stream need a window, for a stream has no end; write GROUP BY time('10s')");
+    };
+    let mut outputs = Vec::new();
+    for item in &statement.items {
+        let Item::Expr { expr, alias } = item else {
+            let Item::Star(area) = item else { continue };
+            return err(*area, "`*` cannot be grouped; name columns of GROUP BY and aggregates");
+        };
+        let node = binder.bind(expr, Reach::Group { clause: "SELECT" })?;
+        let (name, area) = column_name(expr, alias.as_ref())?;
+        let role = if matches!(node, Node::Key(_)) { Role::Key } else { Role::Field };
+        let kind = binder.kind(&node);
+        push(&mut outputs, name, node, role, kind, area, options)?;
+    }
+    for (at, key) in binder.keys.iter().enumerate() {
+        let shown = outputs.iter().any(|output| matches!(output.node, Node::Key(k) if k == at));
+        let name = match &binder.key_nodes[at] {
+            Node::Column(column) => binder.columns[*column].name.clone(),
+            _ => key.clone(),
+        };
+        if !shown && !outputs.iter().any(|output| output.name == name) && name != "time" {
+            outputs.push(Output { name, node: Node::Key(at), role: Role::HiddenKey });
+        }
+    }
+    let having = match &statement.having {
+        None => None,
+        Some(having) => Some(binder.condition(having, Reach::Group { clause: "HAVING" })?),
+    };
+    Ok(Aggregate {
+        size,
+        offset,
+        keys: std::mem::take(&mut binder.key_nodes),
+        inputs: std::mem::take(&mut binder.inputs),
+        aggregates: std::mem::take(&mut binder.aggregates),
+        having,
+        outputs,
+    })
+}
+
+/// What an entry of GROUP BY stands for: a place in the SELECT list, a name given there, or itself.
+fn named<'a>(expr: &'a Expr, statement: &'a Statement) -> Result<&'a Expr> {
+    let items = &statement.items;
+    if let ExprKind::Literal(Literal::Int(place)) = &expr.kind {
+        let at = usize::try_from(*place).ok().and_then(|place| place.checked_sub(1));
+        return match at.and_then(|at| items.get(at)) {
+            Some(Item::Expr { expr, .. }) => Ok(expr),
+            _ => err(expr.area, format!("expected the place of a column, 1 to {}", items.len())),
+        };
+    }
+    let ExprKind::Column { scope: Scope::Any, name, .. } = &expr.kind else { return Ok(expr) };
+    for item in items {
+        if let Item::Expr { expr: meant, alias: Some(alias) } = item
+            && alias.text == *name
+            && !expr::has_aggregate(meant)
+            && !expr::reads(meant, name)
+        {
+            return Ok(meant);
+        }
+    }
+    Ok(expr)
+}
+
+#[cfg(test)]
+mod tests;
