@@ -1,9 +1,9 @@
 //! Evaluates bound expressions over the rows of a frame, one kernel for each node: the kinds of
 //! the operands are looked at once, then a loop runs over all rows.
 
-mod arith;
+pub mod arith;
 mod cast;
-mod compare;
+pub mod compare;
 pub mod functions;
 pub mod like;
 mod text;
@@ -11,6 +11,7 @@ mod text;
 use std::borrow::Cow;
 
 use crate::error::Failures;
+pub use arith::fits;
 use crate::plan::{Const, Node};
 use crate::vector::{Bits, Data, Vector};
 
