@@ -157,7 +157,8 @@ fn write_pipe(agent: &mut Agent, path: &Path, data: &[u8]) {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(error) => panic!("{}: {error}", path.display()),
         }
-        rest.is_empty().then_some(())
+        // A reader that is still in `open` has nothing open yet: it is there when it has read.
+        (rest.is_empty() && rustix::io::ioctl_fionread(&pipe) == Ok(0)).then_some(())
     });
     drop(pipe);
     // The reader must have seen the end before the next writer comes, or it would read on.

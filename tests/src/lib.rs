@@ -7,4 +7,5 @@ pub mod agent;
 pub mod load;
 pub mod paths;
 pub mod points;
+pub mod servers;
 pub mod wait;

@@ -37,14 +37,6 @@ impl Notifier {
         self.send("READY=1\nSTATUS=running")
     }
 
-    /// The configuration is read again; [`ready`](Self::ready) follows.
-    ///
-    /// # Errors
-    /// Nobody listens.
-    pub fn reloading(&self) -> io::Result<()> {
-        self.send("RELOADING=1\nSTATUS=reading the configuration again")
-    }
-
     /// The agent writes out what it has, and ends.
     ///
     /// # Errors
@@ -80,8 +72,6 @@ mod tests {
         let notifier = Notifier::new(Some(path.as_os_str())).unwrap();
         notifier.ready().unwrap();
         assert_eq!(received(&systemd), "READY=1\nSTATUS=running");
-        notifier.reloading().unwrap();
-        assert!(received(&systemd).starts_with("RELOADING=1\n"));
         notifier.stopping().unwrap();
         assert!(received(&systemd).starts_with("STOPPING=1\n"));
         drop(systemd);

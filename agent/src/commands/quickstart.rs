@@ -55,3 +55,28 @@ fn load(
     }
     Ok((plan, diagnostics))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::testing::Vars;
+
+    #[test]
+    fn fits_a_pipe() {
+        assert!(TEXT.len() < 32 * 1024);
+        assert!(toml::from_str::<toml::Table>(TEXT).unwrap().contains_key("agent"));
+    }
+
+    #[test]
+    fn errors_name_the_text_that_is_built_in() {
+        let registry = setup::registry_with(&[], &[]);
+        let read = |text: &str| load(text, &Vars(Vec::new()), &registry).unwrap();
+        let (plan, diagnostics) = read("[agent]\n  interval = '3s'\n");
+        assert!(diagnostics.is_empty(), "{diagnostics:?}");
+        assert_eq!(plan.unwrap().agent.interval.to_string(), "3s");
+        let (plan, diagnostics) = read("[agent]\n  nothing = 1\n");
+        assert!(plan.is_none());
+        let line = diagnostics[0].to_string();
+        assert!(line.starts_with("configs/quickstart.toml (built in):2:3: error:"), "{line}");
+    }
+}

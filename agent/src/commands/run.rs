@@ -173,29 +173,130 @@ fn is_writable(folder: &Path) -> bool {
             .is_ok()
 }
 
-/// `Loaded inputs: cpu disk (2x)`, for each kind.
-fn loaded(plan: &Plan) -> [String; 4] {
-    let names = |kind: &str, names: Vec<&str>| {
-        let mut counted: Vec<(&str, usize)> = Vec::new();
-        for name in names {
-            match counted.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, count)) => *count += 1,
-                None => counted.push((name, 1)),
-            }
-        }
-        let words: Vec<String> = counted
-            .into_iter()
-            .map(|(name, count)| match count {
-                1 => name.to_owned(),
-                _ => format!("{name} ({count}x)"),
-            })
-            .collect();
-        format!("Loaded {kind}: {}", words.join(" ")).trim_end().to_owned()
-    };
+/// What there is of each kind.
+fn loaded(plan: &Plan) -> impl Iterator<Item = String> {
     [
-        names("inputs", plan.inputs.iter().map(|plugin| &*plugin.name).collect()),
-        names("processors", plan.processors.iter().map(|plugin| &*plugin.name).collect()),
-        names("aggregators", plan.aggregators.iter().map(|plugin| &*plugin.name).collect()),
-        names("outputs", plan.outputs.iter().map(|plugin| &*plugin.name).collect()),
+        counted("inputs", plan.inputs.iter().map(|plugin| &*plugin.name)),
+        counted("processors", plan.processors.iter().map(|plugin| &*plugin.name)),
+        counted("aggregators", plan.aggregators.iter().map(|plugin| &*plugin.name)),
+        counted("outputs", plan.outputs.iter().map(|plugin| &*plugin.name)),
     ]
+    .into_iter()
+    .flatten()
+}
+
+/// `Loaded inputs: cpu disk (2x)`
+fn counted<'a>(kind: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut counted: Vec<(&str, usize)> = Vec::new();
+    for name in names {
+        match counted.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((name, 1)),
+        }
+    }
+    let words: Vec<String> = counted
+        .into_iter()
+        .map(|(name, count)| match count {
+            1 => name.to_owned(),
+            _ => format!("{name} ({count}x)"),
+        })
+        .collect();
+    (!words.is_empty()).then(|| format!("Loaded {kind}: {}", words.join(" ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::testing::Vars;
+    use crate::config::LoadOptions;
+    use crate::observe::testing::Folder;
+
+    fn agent(text: &str) -> AgentConfig {
+        headwater_plugin_api::config::parse(text).unwrap()
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_file() {
+        let check = |debug: bool, quiet: bool, file: &str, expected: Level| {
+            let options = Options { debug, quiet, ..Options::default() };
+            let read = log_options(&options, &agent(file)).unwrap();
+            assert_eq!(read.level, expected, "{debug} {quiet} {file}");
+        };
+        check(false, false, "", Level::Information);
+        check(false, false, "debug = true", Level::Debug);
+        check(false, false, "quiet = true", Level::Error);
+        check(false, false, "debug = true\nquiet = true", Level::Error);
+        check(true, false, "quiet = true", Level::Debug);
+        check(false, true, "debug = true", Level::Error);
+    }
+
+    #[test]
+    fn the_log_as_the_file_says() {
+        let read = |text: &str| log_options(&Options::default(), &agent(text));
+        let plain = read("").unwrap();
+        assert_eq!((plain.format, plain.file, plain.zone), (Format::Text, None, Zone::utc()));
+        let all = read(
+            "logfile = '/x/y.log'\nlogformat = 'structured'\nstructured_log_message_key = 'm'\n\
+             logfile_rotation_interval = '1d'\nlogfile_rotation_max_size = '1MB'\n\
+             logfile_rotation_max_archives = -1",
+        );
+        let all = all.unwrap();
+        assert_eq!(all.file, Some(PathBuf::from("/x/y.log")));
+        assert_eq!(all.format, Format::Structured { message_key: "m".into() });
+        let interval = Duration::from_secs(86_400);
+        let expected = Rotation { interval, max_size: 1_000_000, max_archives: -1 };
+        assert_eq!(all.rotation, expected);
+        let error = read("log_with_timezone = 'Atlantis'").unwrap_err();
+        assert!(error.starts_with("log_with_timezone in [agent]: "), "{error}");
+    }
+
+    #[test]
+    fn modes() {
+        let five = Some("5s".parse().unwrap());
+        let read =
+            |test, once, test_wait| mode(&Options { test, once, test_wait, ..Options::default() });
+        assert_eq!(read(false, false, None), Mode::Run);
+        assert_eq!(read(false, true, None), Mode::Once(Duration::ZERO));
+        assert_eq!(read(true, false, five), Mode::Test(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn where_state_goes() {
+        let folder = Folder::new("run-state");
+        let named = folder.path().join("named");
+        let given = folder.path().join("given");
+        let vars = Vars(vec![("STATE_DIRECTORY".into(), given.display().to_string())]);
+        let text = named.display().to_string();
+        let open = |statefile: &str, mode| open_state(statefile, &vars, mode).unwrap();
+        assert_eq!(open(&text, Mode::Run).folder(), Some(named.as_path()));
+        let once = Mode::Once(Duration::ZERO);
+        assert_eq!(open("", once).folder(), Some(given.join("state").as_path()));
+        assert_eq!(open(&text, Mode::Test(Duration::ZERO)).folder(), None);
+        let file = folder.path().join("file");
+        std::fs::write(&file, "{}").unwrap();
+        let error = open_state(&file.display().to_string(), &vars, Mode::Run).err().unwrap();
+        assert!(error.contains("is a file"), "{error}");
+    }
+
+    #[test]
+    fn without_a_plan_it_says_why() {
+        let folder = Folder::new("run-no-plan");
+        let path = folder.path().join("a.toml");
+        std::fs::write(&path, "[agent]\n  intervall = 1\n").unwrap();
+        let load = LoadOptions { files: vec![path], ..LoadOptions::default() };
+        let options = Options { load, ..Options::default() };
+        let mut err = Vec::new();
+        let code = run(&options, &Vars(Vec::new()), &mut err);
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::FAILURE));
+        let err = String::from_utf8(err).unwrap();
+        assert!(err.contains("a.toml:2:3: error: unknown key `intervall`"), "{err}");
+        assert!(err.contains("did you mean `interval`?"), "{err}");
+    }
+
+    #[test]
+    fn what_was_loaded_is_told_by_kind() {
+        let told = |names: &[&'static str]| counted("inputs", names.iter().copied());
+        assert_eq!(told(&["mem", "cpu", "mem"]).unwrap(), "Loaded inputs: mem (2x) cpu");
+        assert_eq!(told(&[]), None);
+    }
 }

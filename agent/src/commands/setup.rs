@@ -60,3 +60,33 @@ pub fn load(
 ) -> (Option<Plan>, Vec<Diagnostic>) {
     config::load(options, environment, &RegistrySchemas(registry))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::testing::Vars;
+    use crate::observe::testing::Folder;
+
+    #[test]
+    fn plugins_are_looked_for_where_flag_and_file_say() {
+        let folder = Folder::new("setup");
+        let file = folder.path().join("a.toml");
+        let (flag, configured) = (folder.path().join("flag"), folder.path().join("configured"));
+        for path in [&flag, &configured] {
+            std::fs::create_dir(path).unwrap();
+        }
+        let text = format!(
+            "[agent]\nplugin_directories = ['{}']\n[[inputs.no_such_thing]]\n",
+            configured.display()
+        );
+        std::fs::write(&file, text).unwrap();
+        let load = LoadOptions { files: vec![file], ..LoadOptions::default() };
+        let options =
+            Options { load, plugin_directories: vec![flag.clone()], ..Options::default() };
+        let registry = registry(&options, &Vars(Vec::new()));
+        let found: Vec<_> = registry.directories().iter().map(|d| d.path.clone()).collect();
+        let at = |path: &PathBuf| found.iter().position(|found| found == path);
+        assert_eq!(at(&flag), Some(0));
+        assert!(at(&configured) > Some(0), "{found:?}");
+    }
+}

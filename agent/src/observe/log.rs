@@ -57,6 +57,7 @@ pub struct Logger {
     zone: Zone,
     clock: Clock,
     state: Mutex<State>,
+    /// Lines that the log file did not take; the first one is explained.
     failed_writes: AtomicU64,
 }
 
@@ -123,11 +124,6 @@ impl Logger {
         Log { logger: self.clone(), source, level: self.level, errors: None }
     }
 
-    /// Lines that could not be written to the log file.
-    pub fn failed_writes(&self) -> u64 {
-        self.failed_writes.load(Ordering::Relaxed)
-    }
-
     /// Tells the counts of repeated lines whose time is over. To be called every few seconds.
     pub fn tick(&self) {
         let now_ns = (self.clock)();
@@ -144,15 +140,6 @@ impl Logger {
         let State { repeats, ended, .. } = &mut *state;
         repeats.end_all(ended);
         self.write_ended(&mut state, now_ns);
-    }
-
-    /// Opens the log file anew, after something else has moved it away.
-    ///
-    /// # Errors
-    /// The file cannot be opened; the log goes on where it went.
-    pub fn reopen(&self) -> std::io::Result<()> {
-        let now_ns = (self.clock)();
-        self.lock().sink.reopen(now_ns)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -189,10 +176,9 @@ impl Logger {
             Ok(None) => return,
             Ok(Some(complaint)) => complaint,
             Err(error) => {
-                self.failed_writes.fetch_add(1, Ordering::Relaxed);
                 // Standard error takes what the file did not; there is nowhere to go after it.
                 let _ = StandardError.write_line(state.line.as_bytes(), line.time_ns);
-                if self.failed_writes() > 1 {
+                if self.failed_writes.fetch_add(1, Ordering::Relaxed) > 0 {
                     return;
                 }
                 format!("the log file cannot be written: {error}; the log goes to standard error")
@@ -438,7 +424,7 @@ mod tests {
         let logger = Logger::with_sink(LogOptions::default(), Box::new(|| START), Box::new(Full));
         logger.agent().error("a test of a full disk: one");
         logger.agent().error("a test of a full disk: two");
-        assert_eq!(logger.failed_writes(), 2);
+        assert_eq!(logger.failed_writes.load(Ordering::Relaxed), 2);
     }
 
     #[test]

@@ -36,11 +36,6 @@ pub trait LineSink: Send {
     /// Writes one line, line end included, in one call to the system. An error says that the line
     /// was not written, a sentence that it was and that something else went wrong.
     fn write_line(&mut self, line: &[u8], now_ns: i64) -> io::Result<Option<String>>;
-
-    /// Opens the file anew, after something else has moved it away.
-    fn reopen(&mut self, _now_ns: i64) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Standard error, which is not buffered.
@@ -88,7 +83,7 @@ impl LogFile {
         let number = latest.map_or(0, |(_, number, _)| number + 1);
         let archive = names.folder.join(names.name(seconds, number));
         fs::rename(&self.path, archive)?;
-        self.reopen(now_ns)?;
+        (self.file, self.size, self.begin_ns) = open_end(&self.path, now_ns)?;
         self.not_before_ns = i64::MIN;
         names.remove_oldest(self.rotation.max_archives)
     }
@@ -101,11 +96,6 @@ impl LineSink for LogFile {
         self.size += line.len() as u64;
         let complaint = |error| format!("{} cannot be rotated: {error}", self.path.display());
         Ok(rotated.err().map(complaint))
-    }
-
-    fn reopen(&mut self, now_ns: i64) -> io::Result<()> {
-        (self.file, self.size, self.begin_ns) = open_end(&self.path, now_ns)?;
-        Ok(())
     }
 }
 
@@ -291,9 +281,6 @@ mod tests {
         assert!(complaint.contains("cannot be rotated"), "{complaint}");
         log.write_line(b"c\n", START + NANOS_PER_SECOND).unwrap();
         assert_eq!(fs::read_to_string(&moved).unwrap(), "a\nb\nc\n");
-        log.reopen(START).unwrap();
-        log.write_line(b"d\n", START).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "d\n");
     }
 
     #[test]

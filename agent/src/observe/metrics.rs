@@ -82,17 +82,6 @@ impl Gauge {
         self.0.value.store(value as u64, Ordering::Relaxed);
     }
 
-    /// Adds to it; with a negative number, takes from it.
-    #[inline]
-    pub fn add(&self, n: i64) {
-        self.0.value.fetch_add(n as u64, Ordering::Relaxed);
-    }
-
-    /// What it is now.
-    pub fn get(&self) -> i64 {
-        self.0.value.load(Ordering::Relaxed) as i64
-    }
-
     /// The number itself, an i64.
     pub fn cell(&self) -> &'static AtomicU64 {
         &self.0.value
@@ -181,17 +170,15 @@ impl Metrics {
     /// A gauge of this identity, the caller's own.
     pub fn gauge(&self, measurement: &str, tags: &[(&str, &str)], field: &str) -> Gauge {
         let mut registry = locked(&self.registry);
-        match registry.field(measurement, tags, field, || Cells::Gauges(Vec::new())) {
-            Some(Cells::Gauges(slots)) => {
-                if let Some(free) = slots.iter().find(|s| !s.taken.swap(true, Ordering::Acquire)) {
-                    return Gauge(free);
-                }
-                if slots.len() < GAUGES_MAX {
-                    slots.push(new_slot());
-                    return Gauge(slots[slots.len() - 1]);
-                }
+        let make = || Cells::Gauges(Vec::new());
+        if let Some(Cells::Gauges(slots)) = registry.field(measurement, tags, field, make) {
+            if let Some(free) = slots.iter().find(|s| !s.taken.swap(true, Ordering::Acquire)) {
+                return Gauge(free);
             }
-            Some(_) | None => {}
+            if slots.len() < GAUGES_MAX {
+                slots.push(new_slot());
+                return Gauge(slots[slots.len() - 1]);
+            }
         }
         registry.refuse();
         Gauge(new_unread_slot())
@@ -402,14 +389,13 @@ mod tests {
         let a = metrics.gauge("m", &[], "size");
         let b = metrics.gauge("m", &[], "size");
         a.set(5);
-        b.set(10);
-        b.add(-12);
-        assert_eq!((a.get(), b.get()), (5, -2));
+        b.set(-2);
         assert_eq!(read(&metrics), ["m,version=1 size=3i 1000"]);
         drop(a);
         assert_eq!(read(&metrics), ["m,version=1 size=-2i 1000"]);
         let c = metrics.gauge("m", &[], "size");
-        assert_eq!(c.get(), 0);
+        c.set(1);
+        assert_eq!(read(&metrics), ["m,version=1 size=-1i 1000"]);
         drop((b, c));
         assert_eq!(read(&metrics), ["m,version=1 size=0i 1000"]);
     }

@@ -15,9 +15,6 @@ pub mod zone;
 pub use log::{Log, LogOptions, Logger};
 pub use log_file::Rotation;
 pub use log_line::Format;
-pub use metrics::{Counter, Gauge, InstanceMetrics, MeanTime, Metrics};
-pub use plugin_metrics::{
-    AgentMetrics, AggregateMetrics, GatherMetrics, ParserMetrics, ProcessMetrics,
-    SerializerMetrics, WriteMetrics,
-};
+pub use metrics::{Counter, InstanceMetrics, Metrics};
+pub use plugin_metrics::{GatherMetrics, WriteMetrics};
 pub use zone::Zone;

@@ -332,12 +332,11 @@ impl Core {
     fn item(&self, worker: &mut Worker, index: usize, mut batch: Batch) -> Option<Item> {
         let Some(make) = &self.serializers[index] else { return Some(Item::batch(batch)) };
         let delivery = batch.take_delivery();
-        let mut bytes = Vec::with_capacity(batch.byte_size());
         let cx = self.context();
         let result = worker.serializers[index]
-            .call(make, |serializer| serializer.serialize(&cx, &batch, &mut bytes));
+            .call(make, |serializer| serializer.serialize_owned(&cx, &batch));
         match result {
-            Ok(()) => Some(Item::bytes(bytes, batch.len() as u64, delivery)),
+            Ok(bytes) => Some(Item::bytes(bytes, batch.len() as u64, delivery)),
             Err(error) => {
                 let output = &self.outputs[index];
                 output.counters.metrics_rejected.add(batch.len() as u64);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use headwater_plugin_api::abi::instance::OutputInstance;
+use headwater_plugin_api::abi::owned::OwnedBytes;
 use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::plugin::{Context, Delivery, Error, ErrorKind, Outcome};
 use tokio::sync::Notify;
@@ -21,9 +22,9 @@ pub enum Payload {
     /// Points.
     Batch(Batch),
     /// Points as the output's serializer wrote them.
-    Bytes(Vec<u8>),
-    /// The same, once a write of it has begun.
-    Sent(Arc<Vec<u8>>),
+    Bytes(Arc<OwnedBytes>),
+    /// Several small ones.
+    Joined(Arc<Vec<u8>>),
 }
 
 /// A part of the buffer.
@@ -50,11 +51,11 @@ impl Item {
     }
 
     /// Serialized points.
-    pub fn bytes(bytes: Vec<u8>, points: u64, delivery: Option<Delivery>) -> Item {
+    pub fn bytes(bytes: OwnedBytes, points: u64, delivery: Option<Delivery>) -> Item {
         Item {
             points,
             bytes: bytes.len() as u64,
-            payload: Payload::Bytes(bytes),
+            payload: Payload::Bytes(Arc::new(bytes)),
             deliveries: delivery.into_iter().collect(),
             panics: 0,
         }
@@ -69,8 +70,8 @@ impl Item {
     fn share(&self) -> Payload {
         match &self.payload {
             Payload::Batch(batch) => Payload::Batch(batch.clone()),
-            Payload::Sent(bytes) => Payload::Sent(Arc::clone(bytes)),
-            Payload::Bytes(bytes) => Payload::Bytes(bytes.clone()),
+            Payload::Bytes(bytes) => Payload::Bytes(Arc::clone(bytes)),
+            Payload::Joined(bytes) => Payload::Joined(Arc::clone(bytes)),
         }
     }
 
@@ -562,19 +563,14 @@ fn write(
         match payload {
             Payload::Batch(batch) => batches.push(batch.clone()),
             Payload::Bytes(bytes) => instance.write_bytes(cx, bytes)?,
-            Payload::Sent(bytes) => instance.write_bytes(cx, bytes)?,
+            Payload::Joined(bytes) => instance.write_bytes(cx, bytes)?,
         }
     }
     if batches.is_empty() { Ok(()) } else { instance.write(cx, &batches) }
 }
 
 /// Moves items into flight and gives the write's number.
-fn begin(queue: &mut Queue, mut items: VecDeque<Item>) -> u64 {
-    for item in &mut items {
-        if let Payload::Bytes(bytes) = &mut item.payload {
-            item.payload = Payload::Sent(Arc::new(std::mem::take(bytes)));
-        }
-    }
+fn begin(queue: &mut Queue, items: VecDeque<Item>) -> u64 {
     queue.inflight = items;
     queue.last_writer += 1;
     queue.writer = queue.last_writer;
@@ -589,20 +585,29 @@ fn put_back(queue: &mut Queue, items: VecDeque<Item>) {
     }
 }
 
-/// Small pieces of bytes are joined, so that a write is one call.
-const JOIN_BYTES: usize = 256 << 10;
+/// Pieces of bytes up to this size are joined, so that a write is one call.
+const JOIN_BYTES: usize = 64 << 10;
 
 fn append(items: &mut VecDeque<Item>, item: Item) {
     if let Payload::Bytes(new) = &item.payload
+        && new.len() <= JOIN_BYTES
         && let Some(last) = items.back_mut()
-        && let Payload::Bytes(bytes) = &mut last.payload
-        && bytes.len() + new.len() <= JOIN_BYTES
+        && last.bytes as usize + new.len() <= 4 * JOIN_BYTES
     {
-        bytes.extend_from_slice(new);
-        last.points += item.points;
-        last.bytes += item.bytes;
-        last.deliveries.extend(item.deliveries);
-        return;
+        if let Payload::Bytes(bytes) = &last.payload
+            && bytes.len() <= JOIN_BYTES
+        {
+            last.payload = Payload::Joined(Arc::new(bytes.to_vec()));
+        }
+        if let Payload::Joined(bytes) = &mut last.payload
+            && let Some(bytes) = Arc::get_mut(bytes)
+        {
+            bytes.extend_from_slice(new);
+            last.points += item.points;
+            last.bytes += item.bytes;
+            last.deliveries.extend(item.deliveries);
+            return;
+        }
     }
     items.push_back(item);
 }

@@ -230,28 +230,6 @@ impl Store {
         }
     }
 
-    /// Forgets a key.
-    ///
-    /// # Errors
-    /// A sentence.
-    pub fn remove(&self, key: &str) -> Result<(), String> {
-        let mut inner = self.lock();
-        let Some(folder) = &self.folder else {
-            inner.values.remove(key);
-            return Ok(());
-        };
-        let path = folder.path.join(file_name(key));
-        let removed = fs::remove_file(&path).and_then(|()| File::open(&folder.path)?.sync_all());
-        match removed {
-            Ok(()) => {
-                inner.files = inner.files.saturating_sub(1);
-                Ok(())
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(format!("{} cannot be removed: {error}", path.display())),
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -314,12 +292,9 @@ mod tests {
         assert_eq!(store.load("inputs.tail"), value("two"));
         assert_eq!(store.load(""), value(""));
         assert_eq!(store.load("../up and /etc/passwd\0"), value("three"));
-        store.remove("inputs.tail").unwrap();
-        store.remove("inputs.tail").unwrap();
-        assert_eq!(store.load("inputs.tail"), Loaded::Absent);
         assert_eq!(store.folder(), Some(path.as_path()));
         let names: Vec<_> = fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(names.len(), 3, "{names:?}");
+        assert_eq!(names.len(), 4, "{names:?}");
     }
 
     #[test]
@@ -328,8 +303,6 @@ mod tests {
         assert_eq!(store.load("a"), Loaded::Absent);
         store.save("a", b"x").unwrap();
         assert_eq!(store.load("a"), value("x"));
-        store.remove("a").unwrap();
-        assert_eq!(store.load("a"), Loaded::Absent);
         assert_eq!(store.folder(), None);
     }
 

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use headwater_formats::influx::InfluxParser;
+use headwater_formats::influx::{InfluxParser, InfluxSerializer};
 use headwater_plugin_api::abi::instance::{Chunk, PADDING, ParserInstance};
 use headwater_plugin_api::abi::memory::{ALIGN, MemoryFunctions, set_host_memory};
 use headwater_plugin_api::abi::serve::{self, PushedBytes, SinkTarget};
@@ -267,9 +267,37 @@ fn line_protocol(wanted: &str, alone: bool) {
     }
 }
 
+fn serializers(wanted: &str) {
+    for (name, text) in loads() {
+        let label = format!("influx serializer, {name}");
+        if !label.contains(wanted) {
+            continue;
+        }
+        let mut padded = text.into_bytes();
+        padded.resize(padded.len() + PADDING, 0);
+        let mut parser = testkit::parser::<InfluxParser>("").unwrap();
+        let mut kept = Count { keep: true, ..Count::default() };
+        parse(&mut parser.instance, &padded, &mut kept);
+        let mut driven = testkit::serializer::<InfluxSerializer>("").unwrap();
+        let mut out = Vec::with_capacity(1 << 20);
+        let mut bytes = 0;
+        let write = || {
+            bytes = 0;
+            for batch in &kept.batches {
+                out.clear();
+                driven.instance.serialize(&testkit::context(0), batch, &mut out).unwrap();
+                bytes += out.len();
+            }
+        };
+        let (took, _) = best(write, || ());
+        report(&label, bytes, LINES, took, None);
+    }
+}
+
 fn main() {
     let wanted = std::env::args().nth(1).unwrap_or_default();
     let alone = std::env::args().nth(2).is_some();
     set_host_memory(&MEMORY);
     line_protocol(&wanted, alone);
+    serializers(&wanted);
 }

@@ -9,4 +9,5 @@ mod testing;
 headwater_plugin_api::family! {
     name: "formats",
     parsers: [influx::InfluxParser],
+    serializers: [influx::InfluxSerializer],
 }

@@ -4,8 +4,8 @@
 
 mod answer;
 mod client;
-mod influxdb;
-mod influxdb_v2;
+pub mod influxdb;
+pub mod influxdb_v2;
 mod points;
 mod rate;
 mod route;

@@ -223,12 +223,11 @@ impl<'w> Attempt<'w> {
         }
         let reason = self.reason.take().unwrap_or_default();
         self.refused.sort_unstable();
-        let count = self.refused.len();
-        let kind = match count >= total {
+        let kind = match self.refused.len() >= total {
             true => ErrorKind::Refused,
             false => ErrorKind::Partial(self.refused),
         };
-        Err(Error::new(kind, format!("{count} of {total} points refused: {reason}")))
+        Err(Error::new(kind, reason))
     }
 
     /// The rows whose lines the server quotes as `unable to parse '...': reason`, in order.

@@ -583,7 +583,7 @@ impl Ends {
             let order = match (&old, self.last) {
                 (Held::None, _) => Ordering::Greater,
                 (_, true) => time.cmp(old_time),
-                (_, false) => old_time.cmp(&time),
+                (_, false) => (*old_time).cmp(&time),
             };
             // At equal times the greatest value counts.
             if order.is_gt() || order.is_eq() && old.order(cell).is_lt() {

@@ -95,6 +95,18 @@ pub struct Failures {
     pub size: u64,
 }
 
+impl Failures {
+    /// Adds other counts.
+    pub fn add(&mut self, other: &Failures) {
+        self.overflow += other.overflow;
+        self.zero += other.zero;
+        self.kinds += other.kinds;
+        self.cast += other.cast;
+        self.domain += other.domain;
+        self.size += other.size;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

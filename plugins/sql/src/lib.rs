@@ -5,13 +5,18 @@ mod ast;
 mod bind;
 mod canonical;
 mod duration;
+mod emit;
 mod error;
 mod eval;
 mod key;
 mod parse;
 mod plan;
+mod points;
+mod statement;
 mod time;
 mod vector;
+mod watch;
+mod window;
 
 headwater_plugin_api::family! {
     name: "sql",

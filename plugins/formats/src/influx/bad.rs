@@ -21,8 +21,6 @@ pub enum Why {
     NoFieldKey,
     /// A field key without an equals sign.
     NoFieldEquals,
-    /// A field key that ends in a backslash.
-    KeyEndsInBackslash,
     /// An equals sign with nothing behind it.
     NoValue,
     /// What stands there is no value.
@@ -117,10 +115,6 @@ impl Bad {
                 "the field {} has no value; write `key=value`, and `\\ ` for a space in its key",
                 value()
             ),
-            Why::KeyEndsInBackslash => {
-                "the field key ends in a backslash, which line protocol cannot carry; leave it out"
-                    .into()
-            }
             Why::NoValue => "the field has no value; give it one, or leave the field out".into(),
             Why::NotAValue => format!(
                 "{} is no value; write a finite number, an integer with `i` or `u`, a boolean, or \

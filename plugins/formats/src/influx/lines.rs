@@ -84,15 +84,17 @@ pub fn line_end(text: &[u8], start: usize, last: bool) -> Option<usize> {
     }
     // The series has no quoted strings.
     loop {
-        let Some(found) = memchr3(b' ', b'\\', b'\n', &text[at.min(text.len())..]) else {
+        let Some(found) = memchr2(b' ', b'\n', &text[at.min(text.len())..]) else {
             return last.then_some(text.len());
         };
         at += found;
-        match text[at] {
-            b'\n' => return Some(at),
-            b' ' => break,
-            _ => at += 1 + (byte(text, at + 1) != b'\n') as usize,
+        if text[at] == b'\n' {
+            return Some(at);
         }
+        if at == start || text[at - 1] != b'\\' {
+            break;
+        }
+        at += 1;
     }
     let fields = at;
     loop {
@@ -117,9 +119,11 @@ pub fn line_end(text: &[u8], start: usize, last: bool) -> Option<usize> {
 
 /// Whether the quote at `at` opens a string: it stands behind an equals sign that is not escaped.
 fn opens_value(text: &[u8], fields: usize, at: usize) -> bool {
-    let before = &text[fields..at];
-    let Some((b'=', before)) = before.split_last() else { return false };
-    before.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 0
+    match text[fields..at] {
+        [.., b'\\', b'='] => false,
+        [.., b'='] => true,
+        _ => false,
+    }
 }
 
 /// How many bytes of `text` are whole lines: up to and with the last line end at which it may be

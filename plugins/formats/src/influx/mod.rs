@@ -5,8 +5,10 @@ mod lines;
 mod parser;
 mod plain;
 mod scan;
+mod serializer;
 mod series;
 mod shapes;
 mod warm;
 
 pub use parser::InfluxParser;
+pub use serializer::InfluxSerializer;

@@ -14,7 +14,7 @@ use memchr::memchr;
 use super::bad::{Bad, Why};
 use super::lines::{Quoted, quoted};
 use super::plain::Plain;
-use super::series::{Places, unescape, unescape_string};
+use super::series::{Places, is_escaped, unescape, unescape_string};
 use super::shapes::{Full, ROOT, Shapes};
 use super::warm::Warm;
 use crate::number::read::{Times, byte, digits, number, short_decimal, short_digits, word};
@@ -319,10 +319,9 @@ impl Scanner {
         loop {
             match byte(bytes, at) {
                 b'=' => break,
-                b'\\' if byte(bytes, at + 1) == b'\n' => return bad(at, Why::Control),
                 b'\\' => {
                     escaped = true;
-                    at += 2;
+                    at += 1 + is_escaped(byte(bytes, at + 1)) as usize;
                 }
                 b'\t' | 0 => return bad(at, Why::Control),
                 b'\n' | b' ' | b',' => {
@@ -346,9 +345,6 @@ impl Scanner {
             Ok(key) => key,
             Err(error) => return bad(start + error.valid_up_to(), Why::NotUtf8),
         };
-        if key.ends_with('\\') {
-            return bad(at - 1, Why::KeyEndsInBackslash);
-        }
         let key = if escaped {
             self.unescaped.clear();
             unescape(&mut self.unescaped, key, false);

@@ -47,11 +47,8 @@ impl Places {
             match CLASSES[byte(bytes, at) as usize] {
                 class::PLAIN => at += 1,
                 class::BACKSLASH => {
-                    if matches!(byte(bytes, at + 1), b'\n' | b'\t' | 0) {
-                        return bad(at + 1, Why::Control);
-                    }
                     self.escaped = true;
-                    at += 2;
+                    at += 1 + is_escaped(byte(bytes, at + 1)) as usize;
                 }
                 class::CONTROL => return bad(at, Why::Control),
                 other => return Ok((at, other)),
@@ -156,26 +153,34 @@ fn sort_distinct(tags: &mut [(&str, &str)]) -> usize {
     count
 }
 
+/// Whether a backslash before this byte is an escape. Before anything else, another backslash too,
+/// it stands for itself, as InfluxDB has it.
+#[inline(always)]
+pub fn is_escaped(byte: u8) -> bool {
+    matches!(byte, b',' | b' ' | b'=')
+}
+
 /// Appends `text` without the backslashes before commas, spaces and, unless it is a measurement
-/// name, equals signs. A backslash before anything else, another backslash too, stays with it, as
-/// InfluxDB has it.
+/// name, equals signs.
 pub fn unescape(out: &mut String, text: &str, name: bool) {
     let mut rest = text;
     while let Some(at) = rest.find('\\') {
         let (before, escape) = rest.split_at(at);
         out.push_str(before);
-        let mut chars = escape.chars();
-        chars.next();
-        match chars.next() {
-            Some(special @ (',' | ' ')) => out.push(special),
-            Some('=') if !name => out.push('='),
-            Some(other) => {
-                out.push('\\');
-                out.push(other);
-            }
-            None => out.push('\\'),
+        let behind = &escape[1..];
+        let special = match behind.as_bytes().first() {
+            Some(b'=') => !name,
+            Some(&byte) => is_escaped(byte),
+            None => false,
+        };
+        if !special {
+            out.push('\\');
+            rest = behind;
+            continue;
         }
-        rest = chars.as_str();
+        // The byte is ASCII, and no escape itself.
+        out.push_str(&behind[..1]);
+        rest = &behind[1..];
     }
     out.push_str(rest);
 }
@@ -213,6 +218,7 @@ mod tests {
         check("a\\ b\\,c\\=d", false, "a b,c=d");
         check("a\\ b\\,c\\=d", true, "a b,c\\=d");
         check("C:\\\\dir\\x", false, "C:\\\\dir\\x");
+        check("a\\\\,b\\\\\\ c", false, "a\\,b\\\\ c");
         check("ü\\ü\\", false, "ü\\ü\\");
         let mut out = String::new();
         unescape_string(&mut out, "a\\\"b\\\\c\\nd\\\\\\\"");

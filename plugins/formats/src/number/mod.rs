@@ -1,5 +1,6 @@
 //! Numbers as text: read eight digits at a time, written short and exactly.
 
+mod exact;
 pub mod read;
 pub mod write;
 

@@ -7,6 +7,7 @@
 use std::num::NonZeroU64;
 
 use super::POWERS;
+use super::exact::nearest;
 
 /// Eight bytes from `at`, the first one lowest; zero if they are not all there.
 #[inline(always)]
@@ -114,6 +115,9 @@ pub fn digits(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     }
 }
 
+/// Mantissas below have room for so many digits more.
+const ROOM: [u64; 8] = [u64::MAX, 10_u64.pow(18), 10_u64.pow(17), 10_u64.pow(16), 10_u64.pow(15),
+    10_u64.pow(14), 10_u64.pow(13), 10_u64.pow(12)];
 const TENS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 
 /// Reads times of 19 digits, as nanoseconds of our days have. Times that follow each other most
@@ -189,7 +193,11 @@ impl Number {
                 _ => return self.by_the_book(bytes),
             }
         } else {
-            return self.by_the_book(bytes);
+            let nearest = if self.truncated { None } else { nearest(self.mantissa, self.exponent) };
+            match nearest {
+                Some(bits) => f64::from_bits(bits),
+                None => return self.by_the_book(bytes),
+            }
         };
         if self.negative { -magnitude } else { magnitude }
     }
@@ -286,9 +294,9 @@ impl Number {
                 continue;
             }
             let bits = (stops.trailing_zeros() & 0x78) as u64;
-            if stops != 0 && self.mantissa < 1_000_000_000_000 {
+            let count = (bits / 8) as usize;
+            if stops != 0 && self.mantissa < ROOM[count & 7] {
                 if bits > 0 {
-                    let count = (bits / 8) as usize;
                     let last = join_eight(eight << ((64 - bits) & 63));
                     self.mantissa = self.mantissa * TENS[count & 7] + last;
                     at += count;

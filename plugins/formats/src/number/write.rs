@@ -65,6 +65,49 @@ impl Text {
     }
 }
 
+/// Writes times in nanoseconds. Those that follow each other most often share their second, whose
+/// digits are kept.
+pub struct Times {
+    second: u64,
+    text: Text,
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+impl Default for Times {
+    fn default() -> Self {
+        let mut text = Text::new();
+        text.push(b'1');
+        Times { second: 1, text }
+    }
+}
+
+impl Times {
+    /// Appends a time.
+    #[inline]
+    pub fn write(&mut self, out: &mut Vec<u8>, time_ns: i64) {
+        if time_ns < SECOND as i64 {
+            return signed(out, time_ns);
+        }
+        let second = time_ns as u64 / SECOND;
+        if second != self.second {
+            self.second = second;
+            self.text = Text::new();
+            self.text.integer(second);
+        }
+        self.text.append(out);
+        let rest = time_ns as u64 % SECOND;
+        let (high, low) = (rest / 10_000, rest % 10_000);
+        let mut text = Text::new();
+        text.pair(low % 100);
+        text.pair(low / 100);
+        text.pair(high % 100);
+        text.pair(high / 100 % 100);
+        text.push(b'0' + (high / 10_000) as u8);
+        text.append(out);
+    }
+}
+
 /// Appends an unsigned integer.
 #[inline]
 pub fn unsigned(out: &mut Vec<u8>, value: u64) {
@@ -168,6 +211,20 @@ mod tests {
         }
         assert_eq!(text(|out| unsigned(out, 0)), "0");
         assert_eq!(text(|out| signed(out, i64::MIN)), "-9223372036854775808");
+    }
+
+    #[test]
+    fn times_one_after_the_other() {
+        let mut times = Times::default();
+        let mut random = Random::new(7);
+        let mut time = 0_i64;
+        for round in 0..50_000 {
+            time = match round % 100 {
+                0 => random.next() as i64 >> random.below(64),
+                _ => time.wrapping_add(random.below(300_000_000) as i64),
+            };
+            assert_eq!(text(|out| times.write(out, time)), time.to_string());
+        }
     }
 
     #[test]

@@ -1,0 +1,346 @@
+//! A statement at work: points in, results out.
+
+use std::sync::Arc;
+
+use headwater_plugin_api::batch::{Batch, PointRef, SeriesRef};
+use headwater_plugin_api::plugin::Control;
+use headwater_plugin_api::window::{Closing, SeriesCache};
+
+use crate::emit::{self, Base, Column, Emitted, Emitter};
+use crate::error::Failures;
+use crate::eval::{self, Context, Frame};
+use crate::plan::{Action, Output, Plan, ResultName};
+use crate::points::{OneSeries, Points, SERIES_FILTERS, ShapePlans};
+use crate::watch::Watch;
+use crate::window::WindowState;
+
+/// What is done with late points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    Drop,
+    Pass,
+    Update,
+}
+
+/// The options that a statement heeds. Times are nanoseconds.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub delay: i64,
+    pub idle: i64,
+    pub hold: i64,
+    pub max_future: i64,
+    pub grace: i64,
+    pub late: Late,
+    /// A result's time is the window's end.
+    pub stamp_end: bool,
+    pub max_groups: u32,
+    /// What happens when there are more: windows are emitted early, or new groups dropped.
+    pub flush: bool,
+}
+
+/// What a statement counted since it was last asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    pub late: u64,
+    pub future: u64,
+    /// Points of groups for which there was no room.
+    pub overflow: u64,
+    /// Points of windows for which there was no room.
+    pub windows: u64,
+    /// Windows that were emitted before their time.
+    pub early: u64,
+    pub emitted: Emitted,
+    pub failures: Failures,
+}
+
+/// What is known of a series.
+pub struct SeriesInfo {
+    /// The statement reads its measurement.
+    pub reads: bool,
+    /// The filters that hold when all columns are tags.
+    pub filters: u64,
+    /// Its group, or [`NO_GROUP`].
+    pub group: u32,
+}
+
+/// The group of a series is not known yet.
+pub const NO_GROUP: u32 = u32::MAX;
+
+/// A statement at work.
+pub struct Statement {
+    plan: Arc<Plan>,
+    series: SeriesCache<SeriesInfo>,
+    shapes: ShapePlans,
+    emitter: Emitter,
+    watch: Watch,
+    window: Option<WindowState>,
+    counts: Counts,
+    /// Rows of the shape at hand that pass.
+    rows: Vec<u32>,
+    /// Rows of the batch by shape.
+    order: Vec<u32>,
+    starts: Vec<u32>,
+}
+
+impl Statement {
+    /// A statement that has seen nothing. `origin` names its results' source.
+    pub fn new(plan: Plan, settings: &Settings, origin: u64) -> Self {
+        let window = match &plan.action {
+            Action::Aggregate(aggregate) => {
+                let name = match &plan.name {
+                    ResultName::Fixed(name) => name.clone(),
+                    ResultName::Derived => String::new(),
+                };
+                Some(WindowState::new(aggregate, settings, name, origin))
+            }
+            Action::Project { .. } => None,
+        };
+        Statement {
+            watch: Watch::new(&plan),
+            plan: Arc::new(plan),
+            series: SeriesCache::default(),
+            shapes: ShapePlans::default(),
+            emitter: Emitter::default(),
+            window,
+            counts: Counts::default(),
+            rows: Vec::new(),
+            order: Vec::new(),
+            starts: Vec::new(),
+        }
+    }
+
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The windows, if the statement has some.
+    pub fn window(&self) -> Option<&WindowState> {
+        self.window.as_ref()
+    }
+
+    pub fn window_mut(&mut self) -> Option<&mut WindowState> {
+        self.window.as_mut()
+    }
+
+    /// Takes the counts.
+    pub fn take_counts(&mut self) -> Counts {
+        let mut counts = std::mem::take(&mut self.counts);
+        counts.emitted = std::mem::take(&mut self.emitter.counts);
+        counts
+    }
+
+    /// Names that no point had, to be reported now.
+    pub fn report(&mut self, now: i64, at_once: bool) -> Vec<String> {
+        self.watch.report(now, at_once)
+    }
+
+    /// Takes a batch and adds what comes of it.
+    pub fn apply(&mut self, now: i64, batch: &Batch, out: &mut Vec<Batch>) {
+        let plan = Arc::clone(&self.plan);
+        let feed = self.window.as_mut().map(|window| window.windows.observe(now, batch));
+        if batch.is_empty() || !self.prepare(&plan, now, batch) {
+            return;
+        }
+        let mut cx = Context::new(now);
+        self.sort(batch);
+        for shape in 0..batch.shape_count() as u32 {
+            let (from, to) = (self.starts[shape as usize], self.starts[shape as usize + 1]);
+            if from == to || !self.select(&plan, batch, shape, from as usize..to as usize, &mut cx) {
+                continue;
+            }
+            let Some(shape) = self.shapes.get(shape) else { continue };
+            let points = |rows| Points { batch, rows, columns: &plan.columns, places: &shape.columns };
+            match (&plan.action, &mut self.window, &feed) {
+                (Action::Aggregate(aggregate), Some(window), Some(feed)) => {
+                    let mut work = crate::window::Work {
+                        plan: &plan,
+                        aggregate,
+                        batch,
+                        feed,
+                        series: &mut self.series,
+                        emitter: &mut self.emitter,
+                        counts: &mut self.counts,
+                        cx: &mut cx,
+                        out,
+                    };
+                    window.add(&mut work, &self.rows, shape.keys_by_series, &points);
+                }
+                (Action::Project { star, outputs }, ..) => {
+                    project(&plan, *star, outputs, &points(&self.rows), &mut self.emitter, &mut cx, out);
+                }
+                _ => {}
+            }
+        }
+        self.counts.failures.add(&cx.failures);
+        if let Some(window) = &mut self.window {
+            window.windows.hold_delivery(batch);
+            self.close(now, Closing::Due, out);
+        } else {
+            let from = out.len();
+            self.emitter.finish(out);
+            for made in &mut out[from..] {
+                made.set_origin(batch.origin());
+                made.set_delivery(batch.delivery().cloned());
+            }
+        }
+    }
+
+    /// Looks up the series and shapes of a batch; whether any series is read.
+    fn prepare(&mut self, plan: &Plan, now: i64, batch: &Batch) -> bool {
+        let (watch, failures) = (&mut self.watch, &mut self.counts.failures);
+        self.series.prepare(batch, |series| {
+            let info = series_info(plan, series, now, failures);
+            if info.reads {
+                watch.series(series, now);
+            }
+            info
+        });
+        let count = batch.series_count() as u32;
+        let any = (0..count).any(|index| self.series.value(index).is_some_and(|info| info.reads));
+        if any {
+            self.shapes.prepare(plan, batch, |key| self.watch.met(key));
+        }
+        any
+    }
+
+    /// Sorts the live rows by shape, in their order.
+    fn sort(&mut self, batch: &Batch) {
+        let shapes = batch.shape_count();
+        self.starts.clear();
+        self.starts.resize(shapes + 1, 0);
+        self.order.clear();
+        if shapes == 1 {
+            self.order.extend(batch.rows().map(|(at, _)| at as u32));
+            self.starts[1] = self.order.len() as u32;
+            return;
+        }
+        let shape = |row: &headwater_plugin_api::batch::layout::Row| (row.shape as usize).min(shapes - 1);
+        for (_, row) in batch.rows() {
+            self.starts[shape(row) + 1] += 1;
+        }
+        for at in 0..shapes {
+            self.starts[at + 1] += self.starts[at];
+        }
+        let mut next = self.starts.clone();
+        self.order.resize(batch.len(), 0);
+        for (at, row) in batch.rows() {
+            let place = &mut next[shape(row)];
+            self.order[*place as usize] = at as u32;
+            *place += 1;
+        }
+    }
+
+    /// Selects the rows of a shape that the statement reads; whether there are any.
+    fn select(
+        &mut self,
+        plan: &Plan,
+        batch: &Batch,
+        shape: u32,
+        range: std::ops::Range<usize>,
+        cx: &mut Context,
+    ) -> bool {
+        let Some(shape) = self.shapes.get(shape) else { return false };
+        let mask = shape.series_filters;
+        let table = batch.tables().rows();
+        self.rows.clear();
+        let series = &self.series;
+        self.rows.extend(self.order[range].iter().copied().filter(|at| {
+            let info = series.value(table[*at as usize].series);
+            info.is_some_and(|info| info.reads && info.filters & mask == mask)
+        }));
+        for number in &shape.point_filters {
+            if self.rows.is_empty() {
+                break;
+            }
+            let points =
+                Points { batch, rows: &self.rows, columns: &plan.columns, places: &shape.columns };
+            let passes = eval::eval(&plan.filters[*number], &points, cx).trues(self.rows.len());
+            let mut row = 0;
+            self.rows.retain(|_| {
+                row += 1;
+                passes.get(row - 1)
+            });
+        }
+        !self.rows.is_empty()
+    }
+
+    /// Emits the windows that are due, or all of them.
+    pub fn close(&mut self, now: i64, closing: Closing, out: &mut Vec<Batch>) {
+        let plan = Arc::clone(&self.plan);
+        let (Some(window), Action::Aggregate(aggregate)) = (&mut self.window, &plan.action) else {
+            return;
+        };
+        window.windows.set_now(now);
+        let mut cx = Context::new(now);
+        let groups_changed =
+            window.close(aggregate, closing, &mut self.emitter, &mut self.counts, &mut cx, out);
+        if groups_changed {
+            self.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
+        }
+        self.counts.failures.add(&cx.failures);
+    }
+
+    /// Takes a message. What it closes is emitted by [`close`](Self::close).
+    pub fn control(&mut self, now: i64, control: Control) {
+        if let Some(window) = &mut self.window {
+            window.windows.control(now, control);
+        }
+    }
+}
+
+/// Works out what the series alone decides.
+fn series_info(plan: &Plan, series: &SeriesRef<'_>, now: i64, failures: &mut Failures) -> SeriesInfo {
+    let reads = plan.reads.matches(series.name());
+    let mut filters = 0;
+    if reads {
+        let mut cx = Context::new(now);
+        let frame = OneSeries { series: *series, columns: &plan.columns };
+        for (number, filter) in plan.filters.iter().take(SERIES_FILTERS).enumerate() {
+            if !filter.needs_point() && holds(filter, &frame, &mut cx) {
+                filters |= 1 << number;
+            }
+        }
+        // Failures of columns that are fields are not failures: the point decides then.
+        if plan.columns.is_empty() {
+            failures.add(&cx.failures);
+        }
+    }
+    SeriesInfo { reads, filters, group: NO_GROUP }
+}
+
+fn holds<'a>(filter: &'a crate::plan::Node, frame: &OneSeries<'a>, cx: &mut Context) -> bool {
+    eval::eval(filter, frame, cx).trues(1).get(0)
+}
+
+/// Makes a point of each point.
+fn project<'a>(
+    plan: &'a Plan,
+    star: bool,
+    outputs: &'a [Output],
+    points: &Points<'a>,
+    emitter: &mut Emitter,
+    cx: &mut Context,
+    out: &mut Vec<Batch>,
+) {
+    let columns: Vec<Column<'_, '_>> = outputs
+        .iter()
+        .map(|output| Column { output, values: eval::eval(&output.node, points, cx) })
+        .collect();
+    let table = points.batch.tables().rows();
+    let mut derived: Option<(u32, String)> = None;
+    for (row, at) in points.rows.iter().enumerate() {
+        let of = &table[*at as usize];
+        let name = match &plan.name {
+            ResultName::Fixed(name) => name.as_str(),
+            ResultName::Derived => {
+                if derived.as_ref().is_none_or(|(series, _)| *series != of.series) {
+                    derived = Some((of.series, emit::derived_name(points.batch.series(of.series))));
+                }
+                derived.as_ref().map_or("", |(_, name)| name.as_str())
+            }
+        };
+        let star = star.then(|| PointRef::new(points.batch, of));
+        emitter.row(Base { name, time: of.time, star }, &columns, row, out);
+    }
+    let _ = points.len();
+}

@@ -1,0 +1,502 @@
+//! The windowed half of a statement: points into groups and windows, windows into rows.
+
+use headwater_plugin_api::batch::hash::bytes_hash;
+use headwater_plugin_api::batch::{Batch, PointRef};
+use headwater_plugin_api::window::{
+    Closing, Feed, Grid, Groups, Place, Policy, Ready, SeriesCache, Span, Windows,
+};
+
+use crate::accumulate::Accumulators;
+use crate::emit::{Base, Column, Emitter};
+use crate::eval::{self, Context, Frame};
+use crate::key;
+use crate::plan::{Aggregate, Plan};
+use crate::points::{OneSeries, Points};
+use crate::statement::{Counts, Late, NO_GROUP, SeriesInfo, Settings};
+use crate::vector::Vector;
+
+/// How many times `max_groups` all open windows together may hold.
+const STATE_FACTOR: usize = 8;
+/// Below this many groups the table is not tidied up.
+const TIDY_MIN: usize = 1024;
+/// Rows that are emitted at a time.
+const EMIT_ROWS: usize = 4096;
+
+/// The windows and groups of a statement.
+pub struct WindowState {
+    pub windows: Windows<Accumulators>,
+    groups: Groups,
+    /// Accumulators of closed windows, for new ones.
+    free: Vec<Accumulators>,
+    name: String,
+    origin: u64,
+    late: Late,
+    stamp_end: bool,
+    max_groups: u32,
+    flush: bool,
+    /// Room was made for the batch at hand; what does not fit now is dropped.
+    tidied: bool,
+    /// A window was closed since the table was tidied up: it may hold groups of the past.
+    stale: bool,
+    early: u64,
+    /// How long after its end the last window was emitted, nanoseconds.
+    pub lag: i64,
+    row_groups: Vec<u32>,
+    slots: Vec<u32>,
+    key: Vec<u8>,
+}
+
+/// What a batch is worked on with.
+pub struct Work<'w> {
+    pub plan: &'w Plan,
+    pub aggregate: &'w Aggregate,
+    pub batch: &'w Batch,
+    pub feed: &'w Feed,
+    pub series: &'w mut SeriesCache<SeriesInfo>,
+    pub emitter: &'w mut Emitter,
+    pub counts: &'w mut Counts,
+    pub cx: &'w mut Context,
+    pub out: &'w mut Vec<Batch>,
+}
+
+/// There is no window: the point is refused.
+const NO_WINDOW: u32 = u32::MAX;
+
+impl WindowState {
+    pub fn new(aggregate: &Aggregate, settings: &Settings, name: String, origin: u64) -> Self {
+        let policy = Policy {
+            grid: Grid::new(aggregate.size, aggregate.offset),
+            delay: settings.delay,
+            idle: settings.idle,
+            hold: settings.hold,
+            max_future: settings.max_future,
+            grace: if settings.late == Late::Update { settings.grace } else { 0 },
+        };
+        WindowState {
+            windows: Windows::new(policy),
+            groups: Groups::new(settings.max_groups),
+            free: Vec::new(),
+            name,
+            origin,
+            late: settings.late,
+            stamp_end: settings.stamp_end,
+            max_groups: settings.max_groups,
+            flush: settings.flush,
+            tidied: false,
+            stale: false,
+            early: 0,
+            lag: 0,
+            row_groups: Vec::new(),
+            slots: Vec::new(),
+            key: Vec::new(),
+        }
+    }
+
+    /// The source of the results.
+    pub fn origin(&self) -> u64 {
+        self.origin
+    }
+
+    /// Number of groups that are known.
+    pub fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Bytes of memory held.
+    pub fn byte_size(&mut self) -> usize {
+        let open: usize = self.windows.contents().map(|content| content.byte_size()).sum();
+        let free: usize = self.free.iter().map(Accumulators::byte_size).sum();
+        open + free + self.groups.byte_size()
+    }
+
+    /// The earliest time that a row which is still to come may have, late ones aside.
+    pub fn watermark(&self) -> i64 {
+        let start = self.windows.low_watermark();
+        if self.stamp_end { start.saturating_add(self.windows.policy().grid.size()) } else { start }
+    }
+
+    /// Adds points of one shape.
+    pub fn add<'a>(
+        &mut self,
+        work: &mut Work<'_>,
+        rows: &'a [u32],
+        keys_by_series: bool,
+        points: &dyn Fn(&'a [u32]) -> Points<'a>,
+    ) where
+        Self: 'a,
+    {
+        self.tidied = false;
+        let mut rest = rows;
+        while !rest.is_empty() {
+            let done = if keys_by_series {
+                self.group_by_series(work, rest)
+            } else {
+                self.group_by_point(work, &points(rest))
+            };
+            let (now, later) = rest.split_at(done);
+            self.place(work, now, points);
+            rest = later;
+            if !rest.is_empty() {
+                self.make_room(work);
+            }
+        }
+    }
+
+    /// Groups of rows that their series decide, up to the first for which there is no room.
+    fn group_by_series(&mut self, work: &mut Work<'_>, rows: &[u32]) -> usize {
+        let table = work.batch.tables().rows();
+        self.row_groups.clear();
+        for (done, at) in rows.iter().enumerate() {
+            let index = table[*at as usize].series;
+            let group = match work.series.value(index) {
+                Some(info) if info.group != NO_GROUP => info.group,
+                _ => {
+                    let frame =
+                        OneSeries { series: work.batch.series(index), columns: &work.plan.columns };
+                    self.key.clear();
+                    for node in &work.aggregate.keys {
+                        let value = eval::eval(node, &frame, work.cx);
+                        key::write(&mut self.key, value.cell(0));
+                    }
+                    match self.groups.intern(bytes_hash(&self.key), &self.key) {
+                        Some(group) => {
+                            if let Some(info) = work.series.value_mut(index) {
+                                info.group = group;
+                            }
+                            group
+                        }
+                        None if self.can_make_room() => return done,
+                        None => NO_GROUP,
+                    }
+                }
+            };
+            self.row_groups.push(group);
+        }
+        rows.len()
+    }
+
+    /// Groups of rows that each point decides.
+    fn group_by_point(&mut self, work: &mut Work<'_>, points: &Points<'_>) -> usize {
+        let keys: Vec<Vector<'_>> =
+            work.aggregate.keys.iter().map(|node| evaluate(node, points, work.cx)).collect();
+        self.row_groups.clear();
+        let (mut last_key, mut last_group) = (Vec::new(), NO_GROUP);
+        for row in 0..points.len() {
+            self.key.clear();
+            for column in &keys {
+                key::write(&mut self.key, column.cell(row));
+            }
+            // Neighbours often belong together.
+            if last_group == NO_GROUP || self.key != last_key {
+                last_group = match self.groups.intern(bytes_hash(&self.key), &self.key) {
+                    Some(group) => group,
+                    None if self.can_make_room() => return row,
+                    None => NO_GROUP,
+                };
+                last_key.clone_from(&self.key);
+            }
+            self.row_groups.push(last_group);
+        }
+        points.len()
+    }
+
+    fn can_make_room(&self) -> bool {
+        !self.tidied && (self.stale || self.flush)
+    }
+
+    /// Makes room for further groups: by forgetting those of closed windows, and if the options say
+    /// so by emitting the open windows early.
+    fn make_room(&mut self, work: &mut Work<'_>) {
+        self.tidy(None);
+        if self.groups.is_full() && self.flush {
+            while let Some(ready) = self.windows.ready(Closing::All) {
+                self.emit(work.aggregate, ready, work.emitter, work.counts, work.cx, work.out);
+                let content = if ready.correction { self.windows.done(ready.slot) } else { self.windows.restart(ready.slot) };
+                work.counts.early += 1;
+                self.recycle(content);
+            }
+            self.tidy(None);
+        }
+        // When flushing makes no room, such as for windows that take late points, groups are dropped.
+        self.tidied = !self.flush || self.groups.is_full();
+        work.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
+    }
+
+    /// Forgets the groups that are in no window.
+    fn tidy(&mut self, also: Option<&Accumulators>) {
+        let mut used = vec![false; self.groups.len()];
+        self.windows.contents().for_each(|content| content.used(&mut used));
+        if let Some(content) = also {
+            content.used(&mut used);
+        }
+        self.stale = false;
+        self.groups.retain(&used);
+        self.windows.contents().for_each(|content| content.retain(&used));
+        self.free.clear();
+    }
+
+    /// Puts grouped rows into their windows.
+    fn place<'a>(&mut self, work: &mut Work<'_>, rows: &'a [u32], points: &dyn Fn(&'a [u32]) -> Points<'a>)
+    where
+        Self: 'a,
+    {
+        if rows.is_empty() {
+            return;
+        }
+        let (first, last) = work.batch.time_range();
+        let (windows, free) = (&mut self.windows, &mut self.free);
+        let mut open = |_: Span| free.pop().unwrap_or_else(|| Accumulators::new(&work.aggregate.aggregates));
+        let complete = !self.row_groups.contains(&NO_GROUP);
+        if complete && let Some(slot) = windows.place_all(work.feed, first, last, &mut open) {
+            let groups = std::mem::take(&mut self.row_groups);
+            self.accumulate(work, slot, &groups, &points(rows));
+            self.row_groups = groups;
+            return;
+        }
+        let table = work.batch.tables().rows();
+        self.slots.clear();
+        for (at, group) in rows.iter().zip(&self.row_groups) {
+            if *group == NO_GROUP {
+                work.counts.overflow += 1;
+                self.slots.push(NO_WINDOW);
+                continue;
+            }
+            let row = &table[*at as usize];
+            self.slots.push(match windows.place(work.feed, row.time, &mut open) {
+                Place::Open(slot) => slot,
+                Place::Late => {
+                    work.counts.late += 1;
+                    if self.late == Late::Pass {
+                        let name = format!("{}_late", self.name);
+                        work.emitter.copy(&name, &PointRef::new(work.batch, row), work.out);
+                    }
+                    NO_WINDOW
+                }
+                Place::Future => {
+                    work.counts.future += 1;
+                    NO_WINDOW
+                }
+                Place::Full => {
+                    work.counts.windows += 1;
+                    NO_WINDOW
+                }
+            });
+        }
+        if self.late == Late::Pass {
+            let from = work.out.len();
+            work.emitter.finish(work.out);
+            for made in &mut work.out[from..] {
+                made.set_origin(work.batch.origin());
+                made.set_delivery(work.batch.delivery().cloned());
+            }
+        }
+        let slots = std::mem::take(&mut self.slots);
+        let groups = std::mem::take(&mut self.row_groups);
+        let mut from = 0;
+        while from < slots.len() {
+            let slot = slots[from];
+            let len = slots[from..].iter().take_while(|other| **other == slot).count();
+            if slot != NO_WINDOW {
+                self.accumulate(work, slot, &groups[from..from + len], &points(&rows[from..from + len]));
+            }
+            from += len;
+        }
+        (self.slots, self.row_groups) = (slots, groups);
+    }
+
+    /// Adds rows of one window to its accumulators.
+    fn accumulate(&mut self, work: &mut Work<'_>, slot: u32, groups: &[u32], points: &Points<'_>) {
+        let updates = self.windows.policy().grace > 0;
+        let known = self.groups.len();
+        let Some(content) = self.windows.content(slot) else { return };
+        content.grow(known);
+        content.add_rows(groups);
+        if updates {
+            content.mark(groups);
+        }
+        let table = points.batch.tables().rows();
+        for (number, node) in work.aggregate.inputs.iter().enumerate() {
+            let values = evaluate(node, points, work.cx);
+            for (aggregate, call) in work.aggregate.aggregates.iter().enumerate() {
+                if call.input == Some(number) {
+                    let time = |row: usize| table[points.rows[row] as usize].time;
+                    content.add(aggregate, &values, groups, time, &mut work.cx.failures);
+                }
+            }
+        }
+    }
+
+    /// Emits the windows that are due; whether groups were numbered anew.
+    pub fn close(
+        &mut self,
+        aggregate: &Aggregate,
+        closing: Closing,
+        emitter: &mut Emitter,
+        counts: &mut Counts,
+        cx: &mut Context,
+        out: &mut Vec<Batch>,
+    ) -> bool {
+        self.bound();
+        let mut changed = false;
+        while let Some(ready) = self.windows.ready(closing) {
+            self.emit(aggregate, ready, emitter, counts, cx, out);
+            let content = self.windows.done(ready.slot);
+            changed |= self.forget(content);
+        }
+        while let Some(content) = self.windows.expire() {
+            changed |= self.forget(Some(content));
+        }
+        let early = self.windows.closed_early();
+        counts.early += early.saturating_sub(self.early);
+        self.early = early;
+        changed
+    }
+
+    /// Lets the oldest windows close when all of them hold too much.
+    fn bound(&mut self) {
+        let limit = (self.max_groups as usize).saturating_mul(STATE_FACTOR).max(TIDY_MIN);
+        let mut held: Vec<usize> = self.windows.contents().map(|content| content.len()).collect();
+        held.sort_unstable();
+        let mut total: usize = held.iter().sum();
+        while total > limit && self.windows.force_oldest() {
+            total -= held.pop().unwrap_or(total);
+        }
+    }
+
+    /// Gives up a closed window's accumulators, and groups when most of them are gone.
+    fn forget(&mut self, content: Option<Accumulators>) -> bool {
+        let Some(content) = content else { return false };
+        self.stale = true;
+        let mut tidied = false;
+        if self.groups.len() > TIDY_MIN {
+            let mut used = vec![false; self.groups.len()];
+            content.used(&mut used);
+            self.windows.contents().for_each(|content| content.used(&mut used));
+            if used.iter().filter(|used| **used).count() * 2 < used.len() {
+                self.tidy(Some(&content));
+                tidied = true;
+            }
+        }
+        if !tidied {
+            self.recycle(Some(content));
+        }
+        tidied
+    }
+
+    fn recycle(&mut self, content: Option<Accumulators>) {
+        if let Some(mut content) = content
+            && self.free.is_empty()
+        {
+            content.clear();
+            self.free.push(content);
+        }
+    }
+
+    /// Makes rows of a window, in the order of their keys.
+    fn emit(
+        &mut self,
+        aggregate: &Aggregate,
+        ready: Ready,
+        emitter: &mut Emitter,
+        counts: &mut Counts,
+        cx: &mut Context,
+        out: &mut Vec<Batch>,
+    ) {
+        let from = out.len();
+        if !ready.correction {
+            self.lag = cx.now.saturating_sub(ready.span.end).max(0);
+        }
+        let time = if self.stamp_end { ready.span.end } else { ready.span.start };
+        let base = Base { name: &self.name, time, star: None };
+        if let Some(content) = self.windows.content(ready.slot) {
+            let mut groups = content.groups(ready.correction);
+            sort_by_key(&mut groups, &self.groups);
+            for groups in groups.chunks(EMIT_ROWS) {
+                let frame = Rows {
+                    keys: key::columns(groups.iter().map(|group| self.groups.key(*group)), aggregate.keys.len()),
+                    results: (0..aggregate.aggregates.len())
+                        .map(|number| content.finish(number, groups, &mut cx.failures))
+                        .collect(),
+                    span: ready.span,
+                    len: groups.len(),
+                };
+                let keep = aggregate.having.as_ref().map(|having| evaluate_rows(having, &frame, cx).trues(groups.len()));
+                let columns: Vec<Column<'_, '_>> = aggregate
+                    .outputs
+                    .iter()
+                    .map(|output| Column { output, values: evaluate_rows(&output.node, &frame, cx) })
+                    .collect();
+                for row in 0..groups.len() {
+                    if keep.as_ref().is_none_or(|keep| keep.get(row)) {
+                        emitter.row(base, &columns, row, out);
+                    }
+                }
+            }
+            content.unmark();
+        }
+        emitter.finish(out);
+        let _ = &counts;
+        // The rows settle what the window's points came with; without rows they are dropped.
+        let mut delivery = self.windows.take_delivery(ready.slot);
+        let made = out.len() - from;
+        for (at, batch) in out[from..].iter_mut().enumerate() {
+            batch.set_origin(self.origin);
+            batch.set_delivery(if at + 1 == made { delivery.take() } else { delivery.clone() });
+        }
+    }
+}
+
+fn evaluate<'a>(node: &'a crate::plan::Node, points: &Points<'a>, cx: &mut Context) -> Vector<'a> {
+    eval::eval(node, points, cx)
+}
+
+fn evaluate_rows<'a>(node: &'a crate::plan::Node, rows: &Rows<'a>, cx: &mut Context) -> Vector<'a> {
+    eval::eval(node, rows, cx)
+}
+
+/// Groups of a window as a frame.
+struct Rows<'a> {
+    keys: Vec<Vector<'a>>,
+    results: Vec<Vector<'a>>,
+    span: Span,
+    len: usize,
+}
+
+impl<'a> Frame<'a> for Rows<'a> {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn key(&self, number: usize) -> Vector<'a> {
+        self.keys.get(number).cloned().unwrap_or_else(Vector::null)
+    }
+
+    fn aggregate(&self, number: usize) -> Vector<'a> {
+        self.results.get(number).cloned().unwrap_or_else(Vector::null)
+    }
+
+    fn window(&self) -> Option<(i64, i64)> {
+        Some((self.span.start, self.span.end))
+    }
+}
+
+/// Sorts groups by their keys. What all keys begin with is skipped, and the next eight bytes decide
+/// most comparisons without a look at the keys.
+fn sort_by_key(list: &mut Vec<u32>, groups: &Groups) {
+    let Some(first) = list.first().map(|group| groups.key(*group)) else { return };
+    let common = list.iter().fold(first.len(), |common, group| {
+        let key = groups.key(*group);
+        first[..common].iter().zip(key).take_while(|(a, b)| a == b).count()
+    });
+    let head = |group: u32| {
+        let mut bytes = [0; 8];
+        let key = groups.key(group).get(common..).unwrap_or_default();
+        let len = key.len().min(8);
+        bytes[..len].copy_from_slice(&key[..len]);
+        u64::from_be_bytes(bytes)
+    };
+    let mut sorted: Vec<(u64, u32)> = list.iter().map(|group| (head(*group), *group)).collect();
+    sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| groups.key(a.1).cmp(groups.key(b.1))));
+    list.clear();
+    list.extend(sorted.into_iter().map(|(_, group)| group));
+}
