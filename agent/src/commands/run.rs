@@ -75,6 +75,11 @@ fn start(
     for warning in registry.warnings() {
         log.log_each(Level::Warning, warning);
     }
+    for fault in registry.faults() {
+        if let Some(detail) = fault.error.detail() {
+            log.debug(format_args!("{}: {detail}", fault.library.display()));
+        }
+    }
     for line in loaded(&plan) {
         log.log_each(Level::Information, line);
     }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use headwater_plugin_api::abi::pool;
+
 use crate::config::{
     self, AgentConfig, Diagnostic, Environment, LoadOptions, Plan, PluginSchema, Schemas,
 };
@@ -41,7 +43,9 @@ pub fn registry_with(flags: &[PathBuf], configured: &[PathBuf]) -> Registry {
         configured,
         directories::defaults(program.as_deref()),
     );
-    let welcome = Welcome { memory: None, panic: crate::observe::panics::in_plugin };
+    headwater_plugin_api::abi::memory::set_host_memory(&pool::FUNCTIONS);
+    let welcome =
+        Welcome { memory: Some(&pool::FUNCTIONS), panic: crate::observe::panics::in_plugin };
     Registry::new(directories, Vec::new(), welcome)
 }
 

@@ -79,7 +79,7 @@ impl LogFile {
         self.not_before_ns = now_ns.saturating_add(RETRY_NS);
         let names = ArchiveNames::of(&self.path);
         let seconds = now_ns.div_euclid(NANOS_PER_SECOND);
-        let latest = names.list()?.into_iter().filter(|found| found.0 == seconds).next_back();
+        let latest = names.list()?.into_iter().rfind(|found| found.0 == seconds);
         let number = latest.map_or(0, |(_, number, _)| number + 1);
         let archive = names.folder.join(names.name(seconds, number));
         fs::rename(&self.path, archive)?;

@@ -14,6 +14,12 @@ headwater_plugin_api::choice! {
     }
 }
 
+impl Default for Encoding {
+    fn default() -> Self {
+        Encoding::None
+    }
+}
+
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 const MARK: char = '\u{feff}';
 
@@ -41,11 +47,6 @@ impl Decoder {
     /// Whether bytes go through as they are.
     pub fn is_identity(&self) -> bool {
         self.encoding == Encoding::None
-    }
-
-    /// The bytes taken in whose character is not complete.
-    pub fn pending(&self) -> usize {
-        self.carried
     }
 
     /// Appends what `input` adds to the text.

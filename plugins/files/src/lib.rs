@@ -4,9 +4,11 @@ mod encoding;
 mod file;
 mod file_output;
 mod paths;
+mod tail;
 
 headwater_plugin_api::family! {
     name: "files",
     inputs: [file::File],
+    services: [tail::Tail],
     outputs: [file_output::FileOutput],
 }

@@ -74,15 +74,14 @@ impl Pattern {
         matches!(self.form, Form::Plain).then_some(&self.root)
     }
 
-    /// The folders in which new files may match, with the folders below if `deep`: what to watch. They
-    /// need not exist.
-    pub fn folder(&self) -> (PathBuf, bool) {
+    /// The folder in which a single path lies, or below which the pattern matches.
+    pub fn folder(&self) -> PathBuf {
         match &self.form {
             Form::Plain => {
                 let parent = self.root.parent().filter(|parent| !parent.as_os_str().is_empty());
-                (parent.unwrap_or(Path::new(".")).to_owned(), false)
+                parent.unwrap_or(Path::new(".")).to_owned()
             }
-            Form::Glob { depth, .. } => (self.root.clone(), *depth > 1),
+            Form::Glob { .. } => self.root.clone(),
         }
     }
 
@@ -304,17 +303,17 @@ pub mod tests {
 
     #[test]
     fn folders_to_watch() {
-        for (pattern, folder, deep) in [
-            ("/var/log/a.log", "/var/log", false),
-            ("a.log", ".", false),
-            ("/var/log/*.log", "/var/log", false),
-            ("/var/*/a.log", "/var", true),
-            ("/var/**.log", "/var", true),
-            ("/*.log", "/", false),
-            ("*.log", ".", false),
+        for (pattern, folder) in [
+            ("/var/log/a.log", "/var/log"),
+            ("a.log", "."),
+            ("/var/log/*.log", "/var/log"),
+            ("/var/*/a.log", "/var"),
+            ("/var/**.log", "/var"),
+            ("/*.log", "/"),
+            ("*.log", "."),
         ] {
             let pattern = Pattern::new(pattern).unwrap();
-            assert_eq!(pattern.folder(), (PathBuf::from(folder), deep), "{pattern:?}");
+            assert_eq!(pattern.folder(), PathBuf::from(folder), "{pattern:?}");
         }
     }
 }

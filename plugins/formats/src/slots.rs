@@ -51,11 +51,6 @@ impl Slots {
         self.slots.fill(0);
         self.filled = 0;
     }
-
-    /// Bytes of memory held.
-    pub fn byte_size(&self) -> usize {
-        self.slots.capacity() * 8
-    }
 }
 
 #[cfg(test)]

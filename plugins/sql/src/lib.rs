@@ -12,6 +12,7 @@ mod key;
 mod parse;
 mod plan;
 mod points;
+mod sql;
 mod statement;
 mod time;
 mod vector;
@@ -20,4 +21,5 @@ mod window;
 
 headwater_plugin_api::family! {
     name: "sql",
+    processors: [sql::Sql],
 }

@@ -134,7 +134,7 @@ impl Statement {
         self.watch.report(now, at_once)
     }
 
-    /// Takes a batch and adds what comes of it.
+    /// Takes a batch and adds what comes of it at once; windows are emitted by [`close`](Self::close).
     pub fn apply(&mut self, now: i64, batch: &Batch, out: &mut Vec<Batch>) {
         let plan = Arc::clone(&self.plan);
         let feed = self.window.as_mut().map(|window| window.windows.observe(now, batch));
@@ -174,7 +174,6 @@ impl Statement {
         self.counts.failures.add(&cx.failures);
         if let Some(window) = &mut self.window {
             window.windows.hold_delivery(batch);
-            self.close(now, Closing::Due, out);
         } else {
             let from = out.len();
             self.emitter.finish(out);
@@ -342,5 +341,4 @@ fn project<'a>(
         let star = star.then(|| PointRef::new(points.batch, of));
         emitter.row(Base { name, time: of.time, star }, &columns, row, out);
     }
-    let _ = points.len();
 }

@@ -182,8 +182,12 @@ impl Follower {
     ) -> Result<Step, Error> {
         if self.ready.is_empty() {
             self.trail.woken.store(false, Ordering::SeqCst);
+            let space = slow.space().len();
             let read = self.read_into(slow.space())?;
             let used = slow.take_lines(read, self.position, &mut self.ready);
+            if slow.space().len() > space {
+                return Ok(Step::Again);
+            }
             if let Some(bytes) = slow.take_too_long() {
                 self.shared.too_long(&self.trail, self.position, bytes);
             }
@@ -194,7 +198,7 @@ impl Follower {
                     slow.flush(&mut self.ready);
                 }
             }
-            self.shared.set_waiting(&self.trail, slow.is_waiting() && self.ready.is_empty());
+            self.shared.set_waiting(&self.trail, slow.is_waiting(), used > 0);
             if used == 0 && self.ready.is_empty() {
                 return self.slow_end(slow, read, buffer);
             }
@@ -260,7 +264,7 @@ impl Follower {
                 slow.take_rest(rest, self.position, &mut self.ready);
                 self.advance(rest);
                 slow.flush(&mut self.ready);
-                self.shared.set_waiting(&self.trail, false);
+                self.shared.set_waiting(&self.trail, false, false);
                 match self.ready.is_empty() {
                     false => self.put_ready(buffer, usize::MAX),
                     true => {

@@ -94,7 +94,6 @@ pub fn parse_state(state: &[u8]) -> Option<Vec<Mark>> {
 pub fn locate(path: &Path, marks: &[Mark]) -> Vec<(File, u64)> {
     let mut found: Vec<Option<(File, u64)>> = marks.iter().map(|_| None).collect();
     let mut look = |candidate: &Path| {
-        use std::os::unix::fs::MetadataExt as _;
         let Ok(metadata) = candidate.metadata() else { return };
         let identity = (metadata.dev(), metadata.ino());
         let Some(at) = marks.iter().position(|mark| mark.identity == identity) else { return };
@@ -176,6 +175,11 @@ impl Ledger {
     /// Lines that were read and have not settled.
     pub fn lines(&self) -> usize {
         self.lines
+    }
+
+    /// Whether anything that was read has not settled.
+    pub fn is_outstanding(&self) -> bool {
+        self.settled < self.parts.len()
     }
 
     /// A part has settled.

@@ -156,12 +156,7 @@ impl Slow {
             Encoding::Utf16be => [0, b'\n'],
             _ => return memchr::memchr(b'\n', data).map(|at| at + 1),
         };
-        // The bytes of a line end may also be the halves of two other characters.
-        memchr::memmem::find_iter(data, &pair)
-            .chain(memchr::memmem::find_iter(data.get(1..).unwrap_or_default(), &pair).map(|at| at + 1))
-            .filter(|at| at % 2 == 0)
-            .min()
-            .map(|at| at + 2)
+        data.chunks_exact(2).position(|unit| unit == pair).map(|at| 2 * at + 2)
     }
 }
 

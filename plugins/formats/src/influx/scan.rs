@@ -303,8 +303,7 @@ impl Scanner {
         // What is known was checked, so a look for the first equals sign is enough.
         let near = equals(text.padded, start);
         if let Some(end) = near
-            && let Some(key) =
-                self.shapes.find_key(text.padded.get(start..=end).unwrap_or_default())
+            && let Some(key) = self.shapes.find_key(text.padded, start, end + 1)
         {
             return Ok((key, end + 1));
         }
@@ -360,7 +359,14 @@ impl Scanner {
     fn value(&mut self, text: Text<'_>, start: usize) -> Result<(u64, u8, usize), Stop> {
         let bytes = text.padded;
         match byte(bytes, start) {
-            b'0'..=b'9' | b'-' | b'.' => number_value(bytes, start),
+            b'0'..=b'9' | b'-' | b'.' => {
+                if let Some((value, end)) = short_decimal(bytes, start)
+                    && matches!(byte(bytes, end), b',' | b' ' | b'\n')
+                {
+                    return Ok((value.to_bits(), kind::F64, end));
+                }
+                number_value(bytes, start)
+            }
             b'"' => self.text_value(text, start),
             b't' | b'T' | b'f' | b'F' => match boolean(bytes, start) {
                 Some((payload, end)) => Ok((payload, kind::BOOL, end)),

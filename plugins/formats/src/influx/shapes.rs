@@ -13,7 +13,7 @@ use crate::slots::Slots;
 /// Nodes in the tree, more than one point may have fields. When there are more, all is forgotten.
 const NODES_MAX: usize = 32_768;
 /// Steps in all plans.
-const STEPS_MAX: usize = 16_384;
+const STEPS_MAX: usize = 65_536;
 /// Bytes of all keys.
 const KEY_BYTES_MAX: usize = 1 << 20;
 
@@ -59,6 +59,8 @@ struct Node {
 }
 
 struct Key {
+    /// The first 16 bytes as they stand in texts, zeros behind its end.
+    word: u128,
     hash: u64,
     raw: (u32, u32),
     text: (u32, u32),
@@ -103,6 +105,12 @@ impl Default for Shapes {
         shapes.clear();
         shapes
     }
+}
+
+fn short_hash(word: u128) -> u64 {
+    let product = (word as u64 ^ 0x9e37_79b9_7f4a_7c15) as u128
+        * ((word >> 64) as u64 ^ 0xbf58_476d_1ce4_e5b9) as u128;
+    (product as u64 ^ (product >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn child_hash(node: u32, key: u32, kind: u8) -> u64 {
@@ -160,14 +168,19 @@ impl Shapes {
         (guess != ROOT).then(|| self.nodes[guess as usize].step)
     }
 
-    /// The key that stands in a text as `raw`, with its equals sign, if it is known.
+    /// The key that stands in a text from `start` to `end`, with its equals sign, if it is known.
     #[inline]
-    pub fn find_key(&self, raw: &[u8]) -> Option<u32> {
-        self.find_hashed(bytes_hash(raw), raw)
+    pub fn find_key(&self, text: &[u8], start: usize, end: usize) -> Option<u32> {
+        let len = end - start;
+        if len > 16 {
+            let raw = text.get(start..end)?;
+            return self.find_long(bytes_hash(raw), raw);
+        }
+        let word = double_word(text, start) & (u128::MAX >> ((128 - 8 * len) & 127));
+        self.key_slots.find(short_hash(word), |index| self.keys[index as usize].word == word)
     }
 
-    #[inline]
-    fn find_hashed(&self, hash: u64, raw: &[u8]) -> Option<u32> {
+    fn find_long(&self, hash: u64, raw: &[u8]) -> Option<u32> {
         self.key_slots.find(hash, |index| {
             let (from, to) = self.keys[index as usize].raw;
             &self.raw[from as usize..to as usize] == raw
@@ -176,8 +189,12 @@ impl Shapes {
 
     /// Stores a key that was checked: as it stands in texts, with its equals sign, and unescaped.
     pub fn add_key(&mut self, raw: &[u8], text: &str, force: bool) -> Result<u32, Full> {
-        let hash = bytes_hash(raw);
-        if let Some(known) = self.find_hashed(hash, raw) {
+        let mut first = [0; 16];
+        let len = raw.len().min(16);
+        first[..len].copy_from_slice(&raw[..len]);
+        let word = u128::from_le_bytes(first);
+        let hash = if raw.len() <= 16 { short_hash(word) } else { bytes_hash(raw) };
+        if let Some(known) = self.find_long(hash, raw) {
             return Ok(known);
         }
         if !force && self.raw.len() > KEY_BYTES_MAX {
@@ -189,6 +206,7 @@ impl Shapes {
         self.raw.extend_from_slice(raw);
         self.text.push_str(text);
         self.keys.push(Key {
+            word,
             hash,
             raw: (raw_start, self.raw.len() as u32),
             text: (text_start, self.text.len() as u32),
@@ -222,19 +240,10 @@ impl Shapes {
         }
         let index = self.nodes.len() as u32;
         let (from, to) = self.keys[key as usize].raw;
-        let raw = &self.raw[from as usize..to as usize];
-        let mut first = [0; 16];
-        let len = raw.len().min(16);
-        first[..len].copy_from_slice(&raw[..len]);
-        let mask = if len == 16 { u128::MAX } else { (1 << (8 * len)) - 1 };
-        let step = Step {
-            word: u128::from_le_bytes(first),
-            mask,
-            len: raw.len() as u32,
-            key,
-            node: index,
-            kind,
-        };
+        let len = to - from;
+        let mask = if len >= 16 { u128::MAX } else { (1 << (8 * len)) - 1 };
+        let word = self.keys[key as usize].word;
+        let step = Step { word, mask, len, key, node: index, kind };
         let parent = &self.nodes[node as usize];
         let repeated = parent.distinct != node || self.on_the_way(node, key);
         let depth = parent.depth + 1;
@@ -384,16 +393,5 @@ impl Shapes {
         for (_, value) in kept {
             values.push(value);
         }
-    }
-
-    /// Bytes of memory held.
-    pub fn byte_size(&self) -> usize {
-        self.nodes.capacity() * size_of::<Node>()
-            + self.steps.capacity() * size_of::<Step>()
-            + self.keys.capacity() * size_of::<Key>()
-            + self.raw.capacity()
-            + self.text.capacity()
-            + self.children.byte_size()
-            + self.key_slots.byte_size()
     }
 }
