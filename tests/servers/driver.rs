@@ -9,9 +9,9 @@ use headwater_formats::influx::InfluxSerializer;
 use headwater_plugin_api::abi::instance::{OutputInstance, SerializerInstance};
 use headwater_plugin_api::abi::serve::{self, HostServices};
 use headwater_plugin_api::abi::shim;
-use headwater_plugin_api::batch::{Batch, BatchBuilder, PointBuilder};
+use headwater_plugin_api::batch::{Batch, BatchBuilder};
 use headwater_plugin_api::plugin::{Context, Error, ErrorKind, Level, Output};
-use headwater_plugin_api::testkit::{self, TestHost};
+use headwater_plugin_api::testkit::TestHost;
 use headwater_tests::points::{self, Point};
 
 /// Longer than any write here takes.
@@ -106,11 +106,6 @@ impl Driver {
         let logs = self.host.inner.logs.lock().unwrap();
         logs.iter().map(|(_, line)| line.clone()).collect()
     }
-
-    /// A counter of the output's.
-    pub fn metric(&self, name: &str) -> u64 {
-        self.host.inner.metric(name)
-    }
 }
 
 fn context(timeout: Duration) -> Context<'static> {
@@ -179,14 +174,4 @@ pub fn refused_rows(result: Result<(), Error>) -> (Vec<(u32, u32)>, String) {
         ErrorKind::Partial(rows) => (rows.clone(), error.message().to_owned()),
         other => panic!("{other:?}: {error}"),
     }
-}
-
-/// Adds a point without tags.
-pub fn plain<'b>(builder: &'b mut BatchBuilder, name: &str) -> PointBuilder<'b> {
-    builder.point(name)
-}
-
-/// The lines of batches, for messages.
-pub fn lines(batches: &[Batch]) -> Vec<String> {
-    testkit::lines(batches)
 }

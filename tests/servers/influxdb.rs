@@ -165,11 +165,15 @@ fn over_udp() {
     let db = InfluxDb::start(options);
     let config = format!("urls = ['udp://127.0.0.1:{}']\nudp_payload = '512B'", db.udp_port);
     let mut output = Driver::new::<Plugin>(&config);
-    let long = "x".repeat(600);
+    let (long, half) = ("x".repeat(600), "y".repeat(300));
     let points = batch(|builder| {
         for i in 0..50 {
             let text = if i == 20 { long.as_str() } else { "with a \n line break" };
-            builder.point("m").tag("i", &i.to_string()).field("t", text).finish(i).unwrap();
+            let point = builder.point("m").tag("i", &i.to_string()).field("t", text);
+            // Point 30 needs two datagrams.
+            let point =
+                if i == 30 { point.field("u", &half[..]).field("w", &half[..]) } else { point };
+            point.finish(i).unwrap();
         }
     });
     let error = output.write(std::slice::from_ref(&points)).unwrap_err();

@@ -118,22 +118,33 @@ fn all_points_refused() {
     assert_eq!(db.points("telegraf", "").len(), 10);
 }
 
+/// Text that packs badly.
+fn noise(len: usize, seed: u64) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut text = String::with_capacity(len + 16);
+    while text.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        text.push_str(&format!("{state:016x}"));
+    }
+    text.truncate(len);
+    text
+}
+
 #[test]
 fn requests_that_are_too_large_are_cut_down_to_one_point() {
+    // The server measures what is sent, packed or not.
     for encoding in ["gzip", "identity"] {
         let db = InfluxDb::start(Options { max_body_size: Some(10_000), ..Options::default() });
         let config = format!("urls = ['{}']\ncontent_encoding = '{encoding}'", db.url());
         let mut output = Driver::new::<Plugin>(&config);
-        let large = "z".repeat(20_000);
         let points = batch(|builder| {
             for i in 0..1000 {
-                let text = if i == 777 { large.as_str() } else { "small" };
-                builder
-                    .point("m")
-                    .tag("i", &(i % 5).to_string())
-                    .field("t", text)
-                    .finish(i)
-                    .unwrap();
+                let len = if i == 777 { 50_000 } else { 100 };
+                let text = noise(len, i);
+                let point = builder.point("m").tag("i", &(i % 5).to_string());
+                point.field("t", text.as_str()).finish(i as i64).unwrap();
             }
         });
         let batches = [run(100, 5), points];
@@ -142,6 +153,22 @@ fn requests_that_are_too_large_are_cut_down_to_one_point() {
         assert!(message.starts_with("413"), "{message}");
         same(&rest(&batches, &rows), &db.points("telegraf", ""));
     }
+}
+
+#[test]
+fn an_answer_that_comes_before_the_request_is_sent_is_read() {
+    let db = InfluxDb::start(Options { max_body_size: Some(1_000_000), ..Options::default() });
+    let config = format!("urls = ['{}']\ncontent_encoding = 'identity'", db.url());
+    let mut output = Driver::new::<Plugin>(&config);
+    let text = noise(400_000, 1);
+    let points = batch(|builder| {
+        for i in 0..30 {
+            builder.point("m").field("t", text.as_str()).finish(i).unwrap();
+        }
+    });
+    let batches = [points];
+    output.write(&batches).unwrap();
+    same(&contents(&batches), &db.points("telegraf", ""));
 }
 
 #[test]

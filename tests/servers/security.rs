@@ -86,7 +86,7 @@ fn refused(config: &str, part: &str) {
 
 #[test]
 fn a_certificate_is_checked_against_its_authority() {
-    let Tls { db, authority, .. } = signed();
+    let Tls { db, authority, _folder } = signed();
     let url = format!("urls = ['{}']\n", db.url());
     refused(&url, "UnknownIssuer");
     let ca = format!("{url}tls_ca = {:?}\n", authority.cert);

@@ -282,9 +282,6 @@ impl CommonTable for AggregatorTable {
         AggregatorOptions {
             naming: self.naming.naming(),
             tags: self.tags.clone(),
-            period: self.period,
-            delay: self.delay,
-            grace: self.grace,
             drop_original: self.drop_original,
         }
     }

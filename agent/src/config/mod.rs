@@ -24,13 +24,15 @@ use headwater_plugin_api::config::nearest;
 
 pub use agent::{AgentConfig, LogFormat, ShowBadLines};
 pub use common::{LogLevel, StartupError, TimeSource};
-pub use diagnostics::{Diagnostic, Place, Severity};
+pub use diagnostics::{Diagnostic, Severity};
 pub use emit::PluginText;
 pub use plan::{
     AggregatorOptions, Common, Format, InputOptions, Naming, OutputOptions, Plan, Plugin,
-    PluginKind, ProcessorOptions,
+    PluginKind,
 };
-pub use selectors::{Modifiers, SelectorTable, Selectors};
+#[cfg(test)]
+pub use selectors::SelectorTable;
+pub use selectors::{Modifiers, Selectors};
 
 use common::{AggregatorTable, InputTable, OutputTable, ProcessorTable};
 use diagnostics::{Diagnostics, did_you_mean};

@@ -7,7 +7,6 @@ use headwater_plugin_api::config::Duration;
 
 use super::agent::{AgentConfig, derived_precision};
 use super::common::{LogLevel, StartupError, TimeSource};
-use super::diagnostics::Place;
 use super::emit::PluginText;
 use super::selectors::{Modifiers, Selectors};
 
@@ -83,20 +82,6 @@ pub struct Plugin<O> {
     pub config: PluginText,
     /// The parser of an input or processor, the serializer of an output.
     pub format: Option<Format>,
-    /// Where its table begins.
-    pub origin: Place,
-}
-
-impl<O> Plugin<O> {
-    /// How logs name the instance: `inputs.cpu` or `outputs.file::alias`.
-    pub fn label(&self) -> String {
-        let mut label = format!("{}.{}", self.kind.section(), self.name);
-        if let Some(alias) = &self.common.alias {
-            label.push_str("::");
-            label.push_str(alias);
-        }
-        label
-    }
 }
 
 /// A parser or serializer, and its part of the table.
@@ -169,9 +154,6 @@ pub struct ProcessorOptions {
 pub struct AggregatorOptions {
     pub naming: Naming,
     pub tags: BTreeMap<String, String>,
-    pub period: Duration,
-    pub delay: Duration,
-    pub grace: Duration,
     pub drop_original: bool,
 }
 

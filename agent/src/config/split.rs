@@ -136,7 +136,6 @@ pub fn plugin<T: CommonTable>(
         options: table.options(agent),
         config: emit(&parts.own),
         format: format.map(|(name, _)| Format { name, config: emit(&parts.format) }),
-        origin: file.place(found.start),
     })
 }
 

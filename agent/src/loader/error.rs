@@ -94,8 +94,10 @@ fn fmt_root(fault: &RootFault, f: &mut fmt::Formatter<'_>) -> fmt::Result {
              numbers must be the same: get a build of it for interface {}.x",
             agent.split('.').next().unwrap_or(agent)
         ),
-        RootFault::Undescribed => f.write_str("it does not describe its layout, so that it cannot \
-             be checked; build it with the `export!` macro of headwater-plugin-api"),
+        RootFault::Undescribed => f.write_str(
+            "it does not describe its layout, so that it cannot \
+             be checked; build it with the `export!` macro of headwater-plugin-api",
+        ),
         RootFault::Layout { library, agent, .. } => write!(
             f,
             "it says it was built for plugin interface {library}, as this agent's {agent}, but its \
@@ -185,9 +187,7 @@ impl fmt::Display for LoadError {
                 }
                 let places: Vec<String> = searched
                     .iter()
-                    .map(|(path, count)| {
-                        format!("{} ({count} {})", path.display(), kind.plural())
-                    })
+                    .map(|(path, count)| format!("{} ({count} {})", path.display(), kind.plural()))
                     .collect();
                 match places.is_empty() {
                     true => f.write_str("; no directory of plugins was found")?,

@@ -248,9 +248,7 @@ impl Registry {
                 });
             }
         }
-        all.sort_by(|a, b| {
-            (a.kind, &a.name, a.hidden).cmp(&(b.kind, &b.name, b.hidden))
-        });
+        all.sort_by(|a, b| (a.kind, &a.name, a.hidden).cmp(&(b.kind, &b.name, b.hidden)));
         all
     }
 

@@ -289,8 +289,10 @@ fn a_library_that_the_system_cannot_load_is_told_once_it_is_needed() {
     let registry = registry(&[folder.path()]);
     assert!(registry.warnings().is_empty());
     let error = registry.input("cpu").err().unwrap().to_string();
-    let expected =
-        format!("the library of input `cpu` is not used: {}: the system cannot load it: ", path.display());
+    let expected = format!(
+        "the library of input `cpu` is not used: {}: the system cannot load it: ",
+        path.display()
+    );
     assert!(error.starts_with(&expected), "{error}");
     assert_eq!(registry.faults().len(), 1);
     assert!(registry.list().is_empty());

@@ -16,5 +16,5 @@ pub use log::{Log, LogOptions, Logger};
 pub use log_file::Rotation;
 pub use log_line::Format;
 pub use metrics::{Counter, InstanceMetrics, Metrics};
-pub use plugin_metrics::{GatherMetrics, WriteMetrics};
+pub use plugin_metrics::{GatherMetrics, ParserMetrics, SerializerMetrics, WriteMetrics};
 pub use zone::Zone;

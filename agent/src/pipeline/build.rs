@@ -15,7 +15,7 @@ use headwater_plugin_api::plugin::{Capabilities, Context, Error, ErrorKind, Leve
 use super::budget::Budget;
 use super::calls::Calls;
 use super::clock::{Clock, duration_ns};
-use super::core::Core;
+use super::core::{Core, Rendering};
 use super::host::{PluginHost, Services};
 use super::input::{Input, Shown};
 use super::modify::{NamesWhen, Shaping};
@@ -23,9 +23,7 @@ use super::output::{Output, OutputSettings};
 use super::polled::Schedule;
 use super::reactor::Reactor;
 use super::slot::Slot;
-use super::stage::{
-    AggregatorStage, Instances, Maker, ProcessorStage, StageCounters, Timer,
-};
+use super::stage::{AggregatorStage, Instances, Maker, ProcessorStage, StageCounters, Timer};
 use crate::config::{
     Common, Diagnostic, Format, LogLevel, Naming, Plan, Plugin, PluginText, Severity, ShowBadLines,
     StartupError,
@@ -207,7 +205,7 @@ impl Builder<'_> {
         }
     }
 
-    fn alias<'p, O>(plugin: &'p Plugin<O>) -> &'p str {
+    fn alias<O>(plugin: &Plugin<O>) -> &str {
         plugin.common.alias.as_deref().unwrap_or_default()
     }
 
@@ -245,6 +243,7 @@ impl Builder<'_> {
                 dropped: counter("metrics_dropped"),
                 filtered: counter("metrics_filtered"),
                 pushed: counter("metrics_pushed"),
+                push_time_ns: counter("push_time_ns"),
             },
             instances,
             timer: Timer::default(),
@@ -297,6 +296,7 @@ impl Builder<'_> {
                 dropped: metrics.metrics_dropped,
                 filtered: metrics.metrics_filtered,
                 pushed: metrics.metrics_pushed,
+                push_time_ns: metrics.push_time_ns,
             },
             instance: Slot::new(Some(first), make),
             timer: Timer::default(),
@@ -306,7 +306,7 @@ impl Builder<'_> {
     fn output(
         &mut self,
         plugin: &Plugin<crate::config::OutputOptions>,
-    ) -> Option<(Output, Option<Maker<SerializerInstance>>, OutputStart)> {
+    ) -> Option<(Output, Option<Rendering>, OutputStart)> {
         let registry = Arc::clone(&self.services.registry);
         let (loaded, _) = self.found(plugin, registry.output(&plugin.name))?;
         let log = self.log(plugin);
@@ -381,7 +381,7 @@ impl Builder<'_> {
         plugin: &Plugin<O>,
         format: &Format,
         log: &Log,
-    ) -> Option<Maker<SerializerInstance>> {
+    ) -> Option<Rendering> {
         let registry = Arc::clone(&self.services.registry);
         let (loaded, _) = self.found(plugin, registry.serializer(&format.name))?;
         let make = maker(
@@ -396,7 +396,8 @@ impl Builder<'_> {
             },
         );
         self.made(&format.config, make())?;
-        Some(make)
+        let counters = self.services.metrics.serializer(&format.name);
+        Some(Rendering { make, counters })
     }
 
     fn global_tags(&self) -> Vec<(String, String)> {
@@ -424,13 +425,14 @@ impl Builder<'_> {
         let log = self.log(plugin);
         let alias = Self::alias(plugin);
         let mut splittable = false;
-        let (mut parser, mut parser_trusted) = (None, true);
+        let (mut parser, mut parser_trusted, mut parser_counters) = (None, true, None);
         if let Some(format) = &plugin.format
             && has(kind.descriptor(), Capabilities::PARSED)
         {
             let (loaded, trusted) = self.found(plugin, registry.parser(&format.name))?;
             splittable = has(loaded.descriptor, Capabilities::SPLITTABLE);
             parser_trusted = trusted;
+            parser_counters = Some(self.services.metrics.parser(&format.name));
             let make = maker(
                 self.services,
                 &log,
@@ -516,6 +518,7 @@ impl Builder<'_> {
                 ShowBadLines::All => usize::MAX,
                 ShowBadLines::Some => 64,
             },
+            parser_counters,
             counters: metrics,
             datagrams_dropped,
             settlements: Arc::new(Settlements::default()),

@@ -8,6 +8,7 @@ pub enum Clock {
     /// The system's.
     System,
     /// A start, moved on by tokio's clock, which tests pause and advance.
+    #[cfg(test)]
     Virtual {
         /// Nanoseconds since the epoch at `origin`.
         start_ns: i64,
@@ -20,9 +21,8 @@ impl Clock {
     /// Nanoseconds since the Unix epoch.
     pub fn now_ns(&self) -> i64 {
         match self {
-            Clock::System => SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| nanoseconds(since)),
+            Clock::System => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, nanoseconds),
+            #[cfg(test)]
             Clock::Virtual { start_ns, origin } => {
                 start_ns.saturating_add(nanoseconds(origin.elapsed()))
             }

@@ -2,14 +2,14 @@
 //! on the thread that brought the batch.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use headwater_plugin_api::abi::instance::{ParserInstance, ProcessorInstance, SerializerInstance};
 use headwater_plugin_api::abi::serve;
 use headwater_plugin_api::batch::{Batch, SeriesMap};
 use headwater_plugin_api::plugin::{Context, Control, Delivery, Outcome};
 
-use crate::observe::{Counter, Log};
+use crate::observe::{Counter, Log, SerializerMetrics};
 
 use super::budget::Budget;
 use super::calls::{CallSlot, Calls};
@@ -40,11 +40,19 @@ pub struct Core {
     /// Each gets every point.
     pub outputs: Vec<Arc<Output>>,
     /// How each output's points become bytes, if it wants them so.
-    pub serializers: Vec<Option<Maker<SerializerInstance>>>,
+    pub serializers: Vec<Option<Rendering>>,
     /// Wakes sources that waited for room.
     pub gate_opened: Box<dyn Fn() + Send + Sync>,
     /// How long a call may take before its thread is replaced.
     pub call_timeout: Duration,
+}
+
+/// How an output's points become bytes.
+pub struct Rendering {
+    /// Makes its serializer.
+    pub make: Maker<SerializerInstance>,
+    /// The serializer's counters, over all outputs.
+    pub counters: SerializerMetrics,
 }
 
 /// What one thread works with: its own instances of all that is stateless, what it remembers of
@@ -330,14 +338,22 @@ impl Core {
     }
 
     fn item(&self, worker: &mut Worker, index: usize, mut batch: Batch) -> Option<Item> {
-        let Some(make) = &self.serializers[index] else { return Some(Item::batch(batch)) };
+        let Some(rendering) = &self.serializers[index] else { return Some(Item::batch(batch)) };
         let delivery = batch.take_delivery();
         let cx = self.context();
+        let begin = Instant::now();
         let result = worker.serializers[index]
-            .call(make, |serializer| serializer.serialize_owned(&cx, &batch));
+            .call(&rendering.make, |serializer| serializer.serialize_owned(&cx, &batch));
+        let counters = &rendering.counters;
+        counters.serialization_time_ns.add(nanoseconds(begin));
         match result {
-            Ok(bytes) => Some(Item::bytes(bytes, batch.len() as u64, delivery)),
+            Ok(bytes) => {
+                counters.metrics_serialized.add(batch.len() as u64);
+                counters.bytes_serialized.add(bytes.len() as u64);
+                Some(Item::bytes(bytes, batch.len() as u64, delivery))
+            }
             Err(error) => {
+                counters.errors.add(1);
                 let output = &self.outputs[index];
                 output.counters.metrics_rejected.add(batch.len() as u64);
                 tell(&output.log, &error, batch.len() as u64);
@@ -377,6 +393,7 @@ impl Core {
     pub fn tick_processor(&self, worker: &mut Worker, index: usize) {
         let stage = &self.processors[index];
         let Instances::One(slot) = &stage.instances else { return };
+        let begin = Instant::now();
         let cx = self.context();
         let mut collect = Collect { batches: Vec::new(), checks: stage.checks, malformed: None };
         stage.timer.begin();
@@ -387,7 +404,9 @@ impl Core {
             })
         });
         stage.timer.ticked(self.ticked(&stage.log, &stage.counters.errors, result));
+        stage.counters.pushed.add(collect.batches.iter().map(|b| b.len() as u64).sum());
         self.after_processor(worker, index, collect.batches);
+        stage.counters.push_time_ns.add(nanoseconds(begin));
     }
 
     /// Tells a processor of something in order with the data.
@@ -421,6 +440,7 @@ impl Core {
     /// Lets an aggregator do what is due by the clock.
     pub fn tick_aggregator(&self, worker: &mut Worker, index: usize) {
         let stage = &self.aggregators[index];
+        let begin = Instant::now();
         let cx = self.context();
         let mut collect = Collect { batches: Vec::new(), checks: stage.checks, malformed: None };
         stage.timer.begin();
@@ -432,6 +452,7 @@ impl Core {
         });
         stage.timer.ticked(self.ticked(&stage.log, &stage.counters.errors, result));
         self.after_aggregator(worker, index, collect.batches);
+        stage.counters.push_time_ns.add(nanoseconds(begin));
     }
 
     /// Tells an aggregator of something in order with the data.
@@ -518,6 +539,10 @@ pub fn tell(log: &Log, error: &CallError, points: u64) {
             log.error(format_args!("its call took too long and was given up{cost}"));
         }
     }
+}
+
+fn nanoseconds(begin: Instant) -> u64 {
+    u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Settles a clone that the agent held.

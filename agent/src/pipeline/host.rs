@@ -97,8 +97,7 @@ impl HostServices for PluginHost {
             .serializer(name)
             .map_err(|error| Error::failed(error.to_string()))?;
         let host = PluginHost::create(&self.services, &self.log, "serializer", name, "");
-        let mut instance =
-            SerializerInstance::make(&loaded.plugin, config, serve::host(host))?;
+        let mut instance = SerializerInstance::make(&loaded.plugin, config, serve::host(host))?;
         instance.base.init(&Context::new(self.now(), None, None))?;
         Ok(instance)
     }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use headwater_plugin_api::abi::instance::ParserInstance;
 use headwater_plugin_api::abi::tables::Malformed;
+use headwater_plugin_api::batch::Batch;
 
 use crate::delivery::Settlements;
-use crate::observe::{Counter, GatherMetrics, Log};
+use crate::observe::{Counter, GatherMetrics, Log, ParserMetrics};
 
 use super::core::Core;
 use super::modify::Shaping;
@@ -40,6 +42,8 @@ pub struct Input {
     pub max_line_bytes: usize,
     /// How many refused records of a chunk are kept for showing.
     pub bad_lines_shown: usize,
+    /// The parser's counters, over all inputs.
+    pub parser_counters: Option<ParserMetrics>,
     /// Its counters.
     pub counters: GatherMetrics,
     /// Datagrams that the kernel dropped.
@@ -112,10 +116,17 @@ impl Input {
 
     /// A chunk's thread was given up: the chunk is to be passed over.
     pub fn abandoned(&self, source: Arc<SourceState>, sequence: u64) {
-        self.given_up
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((source, sequence));
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).push((source, sequence));
+    }
+
+    /// Counts what a parser did with a text.
+    pub fn parsed(&self, batches: &[Batch], failed: bool, took: Duration) {
+        let Some(counters) = &self.parser_counters else { return };
+        counters.metrics_parsed.add(batches.iter().map(|batch| batch.len() as u64).sum());
+        counters.parse_time_ns.add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        if failed {
+            counters.errors.add(1);
+        }
     }
 
     /// A batch of this input was malformed.

@@ -1,6 +1,8 @@
 //! Selectors and modifiers over a batch: decided once for each series and each shape.
 
-use headwater_plugin_api::batch::{Batch, FieldEdit, SeriesDraft, SeriesEdit, SeriesMap, SeriesRef};
+use headwater_plugin_api::batch::{
+    Batch, FieldEdit, SeriesDraft, SeriesEdit, SeriesMap, SeriesRef,
+};
 
 use crate::config::{Modifiers, Naming, Selectors};
 
@@ -159,7 +161,8 @@ pub fn round_times(batch: &mut Batch, precision_ns: i64) {
     }
     // From the year 1 to the epoch, in nanoseconds, modulo the grid.
     let offset = (62_135_596_800_i128 * 1_000_000_000 % i128::from(precision_ns)) as i64;
-    let on_grid = |time: i64| (i128::from(time) + i128::from(offset)) % i128::from(precision_ns) == 0;
+    let on_grid =
+        |time: i64| (i128::from(time) + i128::from(offset)) % i128::from(precision_ns) == 0;
     let (min, max) = batch.time_range();
     if min == max && on_grid(min) {
         return;
@@ -179,8 +182,7 @@ pub fn round_time(time: i64, precision_ns: i64) -> i64 {
     let since_year_1 = i128::from(time) + 62_135_596_800 * 1_000_000_000;
     let grid = i128::from(precision_ns);
     let down = since_year_1.rem_euclid(grid);
-    let rounded =
-        if down * 2 >= grid { since_year_1 - down + grid } else { since_year_1 - down };
+    let rounded = if down * 2 >= grid { since_year_1 - down + grid } else { since_year_1 - down };
     i64::try_from(rounded - 62_135_596_800 * 1_000_000_000).unwrap_or(time)
 }
 

@@ -20,7 +20,7 @@ use super::slot::{CallError, Slot, back_off};
 /// What waits for an output.
 pub enum Payload {
     /// Points.
-    Batch(Batch),
+    Batch(Box<Batch>),
     /// Points as the output's serializer wrote them.
     Bytes(Arc<OwnedBytes>),
     /// Several small ones.
@@ -44,7 +44,7 @@ impl Item {
         Item {
             points: batch.len() as u64,
             bytes: batch.byte_size() as u64,
-            payload: Payload::Batch(batch),
+            payload: Payload::Batch(Box::new(batch)),
             deliveries,
             panics: 0,
         }
@@ -59,11 +59,6 @@ impl Item {
             deliveries: delivery.into_iter().collect(),
             panics: 0,
         }
-    }
-
-    /// How many points it holds.
-    pub fn points(&self) -> u64 {
-        self.points
     }
 
     /// Another owner of what is in flight.
@@ -326,14 +321,14 @@ impl Output {
                 let rest = Item {
                     points: tail.len() as u64,
                     bytes: 0,
-                    payload: Payload::Batch(tail),
+                    payload: Payload::Batch(Box::new(tail)),
                     deliveries: item.deliveries.clone(),
                     panics: item.panics,
                 };
                 queue.points += rest.points;
                 queue.items.push_front(rest);
                 item.points = head.len() as u64;
-                item.payload = Payload::Batch(head);
+                item.payload = Payload::Batch(Box::new(head));
             }
             items.push_back(item);
             if is_bytes {
@@ -425,7 +420,9 @@ impl Output {
                 if !give_up.is_empty() {
                     let points: u64 = give_up.iter().map(|item| item.points).sum();
                     self.counters.metrics_rejected.add(points);
-                    self.log.error(format_args!("{points} points made it panic three times and are given up"));
+                    self.log.error(format_args!(
+                        "{points} points made it panic three times and are given up"
+                    ));
                     give_up.into_iter().for_each(|item| item.settle(Outcome::Aborted));
                 }
                 if keep.is_empty() { Ok(()) } else { Err(keep) }
@@ -541,6 +538,9 @@ impl Output {
     }
 }
 
+/// Runs a call while the watchdog looks on.
+pub type Watch<'a> = &'a dyn Fn(&mut dyn FnMut() -> Result<(), Error>) -> Result<(), Error>;
+
 /// What an output needs of the agent for a write.
 pub struct OutputHost<'a> {
     /// Counts what waits.
@@ -550,7 +550,7 @@ pub struct OutputHost<'a> {
     /// Wakes sources that waited for room.
     pub gate_opened: &'a dyn Fn(),
     /// Runs a call under the watchdog's eye.
-    pub watch: &'a dyn Fn(&mut dyn FnMut() -> Result<(), Error>) -> Result<(), Error>,
+    pub watch: Watch<'a>,
 }
 
 fn write(
@@ -561,7 +561,7 @@ fn write(
     let mut batches = Vec::new();
     for payload in payloads {
         match payload {
-            Payload::Batch(batch) => batches.push(batch.clone()),
+            Payload::Batch(batch) => batches.push((**batch).clone()),
             Payload::Bytes(bytes) => instance.write_bytes(cx, bytes)?,
             Payload::Joined(bytes) => instance.write_bytes(cx, bytes)?,
         }

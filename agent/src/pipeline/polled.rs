@@ -33,6 +33,18 @@ pub struct Schedule {
     pub time_source: TimeSource,
 }
 
+impl Schedule {
+    /// When the next gather is due after `now_ns`, jitter and offset not counted.
+    pub fn next_after(&self, now_ns: i64) -> i64 {
+        let interval = duration_ns(self.interval).max(1);
+        if self.round {
+            (now_ns.div_euclid(interval) + 1).saturating_mul(interval)
+        } else {
+            now_ns.saturating_add(interval)
+        }
+    }
+}
+
 /// A gathered input and its instance.
 pub struct Polled {
     /// The input.
@@ -46,16 +58,6 @@ pub struct Polled {
 }
 
 impl Polled {
-    /// When the next gather is due after `now_ns`, jitter and offset not counted.
-    pub fn next_after(&self, now_ns: i64) -> i64 {
-        let interval = duration_ns(self.schedule.interval).max(1);
-        if self.schedule.round {
-            (now_ns.div_euclid(interval) + 1).saturating_mul(interval)
-        } else {
-            now_ns.saturating_add(interval)
-        }
-    }
-
     /// Gathers once. Whether it worked.
     pub fn gather(&self, core: &Core, worker: &mut Worker) -> bool {
         let begin = Instant::now();
@@ -189,9 +191,8 @@ impl<'a> Pushed<'a> {
             ));
         };
         let origin = if bytes.origin == 0 { self.origin } else { bytes.origin };
-        let handle = bytes
-            .token
-            .map(|token| HandleState::create(origin, token, &self.input.settlements).0);
+        let handle =
+            bytes.token.map(|token| HandleState::create(origin, token, &self.input.settlements).0);
         let mut start = 0;
         let mut result = Ok(());
         let (mut padded, mut lines) = (std::mem::take(&mut self.worker.scratch), 0);
@@ -217,10 +218,12 @@ impl<'a> Pushed<'a> {
             };
             let mut target = source::Parsed::new(start as u64, self.input);
             let cx = self.core.context();
+            let begin = Instant::now();
             let parsed = self.worker.parsers[self.input.index].call(make, |parser| {
                 let mut excerpted = source::Excerpted { target: &mut target, data: &padded };
                 serve::with_sink(&mut excerpted, |sink| parser.parse(&cx, &chunk, sink))
             });
+            self.input.parsed(&target.batches, parsed.is_err(), begin.elapsed());
             lines += target.lines;
             source::tell_bad(self.core, self.input, "", lines - target.lines, &target);
             for mut batch in std::mem::take(&mut target.batches) {
@@ -267,5 +270,39 @@ impl SinkTarget for Pushed<'_> {
 
     fn push_bytes(&mut self, bytes: PushedBytes<'_>) -> Result<(), Error> {
         self.bytes(&bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::clock::Clock;
+
+    fn schedule(round: bool) -> Schedule {
+        Schedule {
+            interval: Duration::from_secs(10),
+            round,
+            jitter: Duration::ZERO,
+            offset: Duration::ZERO,
+            time_source: TimeSource::Metric,
+        }
+    }
+
+    #[test]
+    fn gathers_fall_on_multiples_of_the_interval() {
+        const S: i64 = 1_000_000_000;
+        assert_eq!(schedule(true).next_after(12 * S), 20 * S);
+        assert_eq!(schedule(true).next_after(20 * S), 30 * S);
+        assert_eq!(schedule(true).next_after(-5 * S), 0);
+        assert_eq!(schedule(false).next_after(12 * S), 22 * S);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sleeping_follows_the_virtual_clock() {
+        let clock = Clock::Virtual { start_ns: 5, origin: tokio::time::Instant::now() };
+        clock.sleep_until(3_600_000_000_005).await;
+        assert_eq!(clock.now_ns(), 3_600_000_000_005);
+        clock.sleep_until(7).await;
+        assert_eq!(clock.now_ns(), 3_600_000_000_005);
     }
 }

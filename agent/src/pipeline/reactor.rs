@@ -138,8 +138,7 @@ impl Reactor {
     }
 
     fn remove(&self, id: u64) {
-        let entry =
-            self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let entry = self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         // The descriptor leaves the epoll when the source closes it.
         drop(entry);
     }
@@ -183,9 +182,8 @@ impl Reactor {
         for _ in 0..count {
             let number = self.workers.fetch_add(1, Ordering::Relaxed);
             let (reactor, core) = (Arc::clone(self), Arc::clone(core));
-            let spawned = std::thread::Builder::new()
-                .name(format!("worker-{number}"))
-                .spawn(move || {
+            let spawned =
+                std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                     let mut worker = core.worker(inputs);
                     worker.call.is_of_worker();
                     reactor.run(&core, &mut worker);
@@ -266,8 +264,7 @@ impl Reactor {
             Found::Watch(watch) => {
                 let cx = core.context();
                 let goes_on = {
-                    let mut watched =
-                        watch.watched.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut watched = watch.watched.lock().unwrap_or_else(PoisonError::into_inner);
                     watched.as_mut().is_some_and(|watched| watched.ready(&cx))
                 };
                 if goes_on {
@@ -325,17 +322,14 @@ impl Reactor {
                 return false;
             }
             let nap = left.min(Duration::from_millis(5));
-            guard =
-                self.idle.wait_timeout(guard, nap).unwrap_or_else(PoisonError::into_inner).0;
+            guard = self.idle.wait_timeout(guard, nap).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Whether any source that ends by itself is still open.
     pub fn has_finite(&self) -> bool {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries
-            .values()
-            .any(|entry| matches!(entry, Entry::Source(source) if source.spec.finite))
+        entries.values().any(|entry| matches!(entry, Entry::Source(source) if source.spec.finite))
     }
 
     /// Whether any source is open.

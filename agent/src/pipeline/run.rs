@@ -65,13 +65,8 @@ pub fn check(
     store: Arc<Store>,
 ) -> Vec<Diagnostic> {
     let services = Arc::new(Services { registry, metrics, store, clock: Clock::System });
-    let mut builder = Builder {
-        plan,
-        services: &services,
-        logger,
-        only_output: None,
-        diagnostics: Vec::new(),
-    };
+    let mut builder =
+        Builder { plan, services: &services, logger, only_output: None, diagnostics: Vec::new() };
     builder.build();
     builder.diagnostics
 }
@@ -127,7 +122,9 @@ impl Running {
             return ExitCode::FAILURE;
         }
         if plan.outputs.is_empty() && !test {
-            log.error("there is no output, so nothing would be kept; add an [[outputs.NAME]] table");
+            log.error(
+                "there is no output, so nothing would be kept; add an [[outputs.NAME]] table",
+            );
             return ExitCode::FAILURE;
         }
         let services = Arc::new(Services {
@@ -283,7 +280,11 @@ impl Running {
         }
     }
 
-    async fn start_service(self: &Arc<Self>, service: &Arc<Service>, startup: StartupError) -> bool {
+    async fn start_service(
+        self: &Arc<Self>,
+        service: &Arc<Service>,
+        startup: StartupError,
+    ) -> bool {
         let this = Arc::clone(service);
         let number = service.input.number;
         let error = match self.blocking(number, move || this.start()).await {
@@ -376,11 +377,12 @@ impl Running {
             let schedule = polled.schedule;
             let mut random = Random::new(polled.origin);
             let mut due = match schedule.round {
-                true => polled.next_after(clock.now_ns()),
+                true => schedule.next_after(clock.now_ns()),
                 false => clock.now_ns(),
             };
             loop {
-                let wait = duration_ns(schedule.offset) + random.below(duration_ns(schedule.jitter));
+                let wait =
+                    duration_ns(schedule.offset) + random.below(duration_ns(schedule.jitter));
                 clock.sleep_until(due.saturating_add(wait)).await;
                 if this.stopping.load(Ordering::Acquire) {
                     return;
@@ -400,7 +402,7 @@ impl Running {
                     None => polled.input.counters.gather_timeouts.add(1),
                 }
                 let now = clock.now_ns();
-                let next = polled.next_after(due);
+                let next = schedule.next_after(due);
                 if next.saturating_add(wait) < now {
                     let interval = duration_ns(schedule.interval).max(1);
                     let skipped = (now - next) / interval + 1;
@@ -408,7 +410,7 @@ impl Running {
                     polled.input.log.warn(format_args!(
                         "a gather took longer than its interval; {skipped} were skipped"
                     ));
-                    due = polled.next_after(now);
+                    due = schedule.next_after(now);
                 } else {
                     due = next;
                 }
@@ -508,7 +510,7 @@ impl Running {
                 for stuck in this.core.calls.tick() {
                     this.replace(stuck.stage, stuck.seconds, stuck.worker);
                 }
-                if seconds % 10 == 0 {
+                if seconds.is_multiple_of(10) {
                     this.log.logger().tick();
                     for input in this.all_inputs() {
                         input.tell_unseen();
@@ -569,9 +571,8 @@ impl Running {
             }
         }
         for input in self.all_inputs() {
-            let chunks = std::mem::take(
-                &mut *input.given_up.lock().unwrap_or_else(PoisonError::into_inner),
-            );
+            let chunks =
+                std::mem::take(&mut *input.given_up.lock().unwrap_or_else(PoisonError::into_inner));
             for (source, sequence) in chunks {
                 let this = Arc::clone(self);
                 tokio::task::spawn_blocking(move || {

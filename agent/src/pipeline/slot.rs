@@ -74,10 +74,7 @@ impl<I: Send> Slot<I> {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub fn call<R>(
-        &self,
-        run: impl FnOnce(&mut I) -> Result<R, Error>,
-    ) -> Result<R, CallError> {
+    pub fn call<R>(&self, run: impl FnOnce(&mut I) -> Result<R, Error>) -> Result<R, CallError> {
         let mut state = self.lock();
         while state.busy {
             state = self.free.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -106,8 +103,7 @@ impl<I: Send> Slot<I> {
         }
         let Some(mut instance) = instance else { unreachable!("it was made above") };
         let result = run(&mut instance);
-        let panicked =
-            matches!(&result, Err(error) if matches!(error.kind(), ErrorKind::Panicked));
+        let panicked = matches!(&result, Err(error) if matches!(error.kind(), ErrorKind::Panicked));
         let kept = if panicked {
             drop(instance);
             None
@@ -186,10 +182,7 @@ mod tests {
     fn slot() -> (Arc<AtomicU32>, Slot<u32>) {
         let made = Arc::new(AtomicU32::new(0));
         let count = Arc::clone(&made);
-        let slot = Slot::new(
-            None,
-            Box::new(move || Ok(count.fetch_add(1, Ordering::Relaxed))),
-        );
+        let slot = Slot::new(None, Box::new(move || Ok(count.fetch_add(1, Ordering::Relaxed))));
         (made, slot)
     }
 

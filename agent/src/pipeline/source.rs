@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use headwater_plugin_api::abi::instance::{Chunk, PADDING, ParserInstance};
 use headwater_plugin_api::abi::serve::{self, OpenedSource, OpenedSpec, SinkTarget};
@@ -183,8 +184,7 @@ impl SourceState {
             reader.sequence += 1;
             reader.sequence - 1
         };
-        let done =
-            Done { control: Some(Control::End { origin: self.id }), ..Done::default() };
+        let done = Done { control: Some(Control::End { origin: self.id }), ..Done::default() };
         self.finish(core, worker, sequence, done);
     }
 
@@ -333,8 +333,8 @@ impl SourceState {
             Framing::Messages => piece.token,
             _ => piece.position + piece.len as u64,
         };
-        let handle = acknowledged
-            .then(|| HandleState::create(self.id, token, &self.input.settlements));
+        let handle =
+            acknowledged.then(|| HandleState::create(self.id, token, &self.input.settlements));
         let (delivery, state) = handle.unzip();
         worker.call.begin(Box::new(GivenUp {
             source: Arc::clone(self),
@@ -343,7 +343,9 @@ impl SourceState {
         }));
         let mut target = Parsed::new(piece.position, &self.input);
         target.counts_lines = self.spec.framing != Framing::Messages;
+        let begin = Instant::now();
         let result = self.parse(core, worker, piece, &mut target);
+        self.input.parsed(&target.batches, result.is_err(), begin.elapsed());
         let mut batches = std::mem::take(&mut target.batches);
         let mut outcome = Outcome::Delivered;
         if let Some(malformed) = &target.malformed {
@@ -429,9 +431,9 @@ impl SourceState {
         let mut scratch = std::mem::take(&mut worker.scratch);
         let messages = std::mem::take(&mut worker.messages);
         let one = |parser: &mut ParserInstance,
-                       padded: &[u8],
-                       position: u64,
-                       target: &mut Parsed|
+                   padded: &[u8],
+                   position: u64,
+                   target: &mut Parsed|
          -> Result<(), Error> {
             target.position = position;
             let last = piece.last || piece.messages > 0;
@@ -606,11 +608,7 @@ impl SinkTarget for Excerpted<'_> {
         self.target.checks
     }
 
-    fn push(
-        &mut self,
-        batch: Batch,
-        _timeout: Option<std::time::Duration>,
-    ) -> Result<(), Batch> {
+    fn push(&mut self, batch: Batch, _timeout: Option<std::time::Duration>) -> Result<(), Batch> {
         self.target.batches.push(batch);
         Ok(())
     }

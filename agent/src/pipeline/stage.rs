@@ -25,6 +25,8 @@ pub struct StageCounters {
     pub filtered: Counter,
     /// Points that came out of windows.
     pub pushed: Counter,
+    /// Time of the ticks, in nanoseconds.
+    pub push_time_ns: Counter,
 }
 
 /// Makes an instance that is ready to work.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use headwater_plugin_api::batch::{Batch, BatchBuilder};
 use headwater_plugin_api::plugin::{
-    Capabilities, Context, Control, Delivery, Error, Family as _, Framing, Host, Intake, Output,
-    Outcome, ParseSink, Parser, Plugin, Processor, ServiceInput, Settlement, Sink,
+    Capabilities, Context, Control, Delivery, Error, Family as _, Framing, Host, Intake, Outcome,
+    Output, ParseSink, Parser, Plugin, Processor, ServiceInput, Settlement, Sink,
 };
 use headwater_plugin_api::testkit::line;
 
@@ -297,8 +297,7 @@ fn run_within(
     let welcome = Welcome { memory: None, panic: |_| {} };
     let registry = Arc::new(Registry::new(Vec::new(), vec![Family::root()], welcome));
     let options = LoadOptions { files: vec![file], ..LoadOptions::default() };
-    let (plan, diagnostics) =
-        config::load(&options, &NoEnvironment, &RegistrySchemas(&registry));
+    let (plan, diagnostics) = config::load(&options, &NoEnvironment, &RegistrySchemas(&registry));
     let sink = MemorySink::default();
     let logger =
         Logger::with_sink(LogOptions::default(), log::system_clock(), Box::new(sink.clone()));
@@ -316,11 +315,8 @@ fn run_within(
 }
 
 fn times(seen: &Seen) -> Vec<i64> {
-    let mut times: Vec<i64> = seen
-        .written
-        .iter()
-        .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
-        .collect();
+    let mut times: Vec<i64> =
+        seen.written.iter().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
     times.sort_unstable();
     times
 }

@@ -144,7 +144,10 @@ impl Plugin for Tail {
             if let Some(pattern) = patterns.iter().find(|pattern| pattern.as_plain().is_none()) {
                 return Err(Error::config(
                     "files",
-                    format!("pipes are named one by one, and \"{}\" is a pattern", pattern.as_str()),
+                    format!(
+                        "pipes are named one by one, and \"{}\" is a pattern",
+                        pattern.as_str()
+                    ),
                 ));
             }
         }

@@ -63,17 +63,35 @@ impl Answer {
 
     /// Status and text for a person.
     pub fn sentence(&self) -> String {
-        let mut end = self.text.len().min(QUOTE_BYTES_MAX);
-        while !self.text.is_char_boundary(end) {
-            end -= 1;
+        let mut sentence = format!("{} {}", self.status, reason(self.status));
+        if let Some(location) = &self.location {
+            sentence.push_str(" to ");
+            sentence.push_str(location);
         }
-        let (shown, cut) = (&self.text[..end], if end < self.text.len() { "..." } else { "" });
-        let location = self.location.as_ref().map_or(String::new(), |to| format!(" to {to}"));
-        match shown.is_empty() {
-            true => format!("{} {}{location}", self.status, reason(self.status)),
-            false => format!("{} {}{location}: {shown}{cut}", self.status, reason(self.status)),
+        if !self.text.is_empty() {
+            sentence.push_str(": ");
+            shorten(&self.text, &mut sentence);
         }
+        sentence
     }
+}
+
+/// Appends a text; of a long one its beginning and its end, where the reason stands.
+fn shorten(text: &str, out: &mut String) {
+    if text.len() <= QUOTE_BYTES_MAX {
+        out.push_str(text);
+        return;
+    }
+    let (mut head, mut tail) = (QUOTE_BYTES_MAX / 2, text.len() - QUOTE_BYTES_MAX / 2);
+    while !text.is_char_boundary(head) {
+        head -= 1;
+    }
+    while !text.is_char_boundary(tail) {
+        tail += 1;
+    }
+    out.push_str(&text[..head]);
+    out.push_str(" ... ");
+    out.push_str(&text[tail..]);
 }
 
 /// The usual words of the codes that servers of this family send.
@@ -199,10 +217,10 @@ mod tests {
 
     #[test]
     fn sentences_are_bounded() {
-        let answer = Answer::new(400, None, "é".repeat(1000).as_bytes());
+        let answer = Answer::new(400, None, format!("{}: reason", "é".repeat(1000)).as_bytes());
         let sentence = answer.sentence();
-        assert!(sentence.starts_with("400 bad request: é") && sentence.ends_with("é..."));
-        assert!(sentence.len() < 450);
+        assert!(sentence.starts_with("400 bad request: éé") && sentence.ends_with("éé: reason"));
+        assert!(sentence.contains("é ... é") && sentence.len() < 450, "{sentence}");
         assert_eq!(Answer::new(503, None, b"").sentence(), "503 unavailable");
         let moved =
             Answer { status: 301, location: Some("https://x/".into()), ..Answer::default() };

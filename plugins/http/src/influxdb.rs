@@ -52,7 +52,8 @@ config! {
         pub username: Secret = Secret::default(),
         /// The user's password.
         pub password: Secret = Secret::default(),
-        /// Bytes of a datagram, for `udp://`. A point that does not fit is refused.
+        /// Bytes of a datagram, for `udp://`. The fields of a point that is longer are sent in several
+        /// ones; a field that is longer alone is left out, and a point of such fields refused.
         pub udp_payload: Size = Size::bytes(512),
     }
     refused {
@@ -77,7 +78,8 @@ pub struct InfluxDb {
 
 enum Server {
     Http(Endpoint),
-    Udp(Udp),
+    /// With a serializer whose lines fit into a datagram.
+    Udp(Udp, Box<dyn Lines>),
 }
 
 impl Plugin for InfluxDb {
@@ -154,7 +156,11 @@ impl Plugin for InfluxDb {
             if let Place::Udp(place, scheme) = place {
                 let payload = self.config.udp_payload.as_usize();
                 let local = http.local_host()?;
-                servers.push(Server::Udp(Udp::new(place, scheme, local, payload)?));
+                let options =
+                    format!("{}influx_max_line_bytes = {payload}\n", http.serializer_options());
+                let short = self.host.serializer("influx", &options)?;
+                let udp = Udp::new(place, scheme, local, payload)?;
+                servers.push(Server::Udp(udp, Box::new(short)));
             }
         }
         self.servers = servers;
@@ -259,10 +265,12 @@ impl Output for InfluxDb {
         let first = *next;
         *next = next.wrapping_add(1);
         for at in 0..servers.len() {
-            let server = &servers[first.wrapping_add(at) % servers.len()];
+            let place = first.wrapping_add(at) % servers.len();
             let mut attempt = Attempt::new(cx, lines.as_mut(), buffer);
-            let result = match server {
-                Server::Udp(udp) => send_datagrams(udp, &routes, &mut attempt),
+            let result = match &mut servers[place] {
+                Server::Udp(udp, short) => {
+                    send_datagrams(udp, short.as_mut(), &routes, &mut attempt)
+                }
                 Server::Http(endpoint) => {
                     let to = Http { config, endpoint, authorization };
                     to.write(cx, &routes, &mut attempt)
@@ -317,24 +325,35 @@ pub fn join_errors(errors: Vec<Error>) -> Error {
 
 fn send_datagrams(
     udp: &Udp,
+    short: &mut dyn Lines,
     routes: &[(Destination, Points<'_>)],
     attempt: &mut Attempt<'_>,
 ) -> Result<(), Error> {
+    let mut text = Vec::new();
     for (_, points) in routes {
-        let mut text = Vec::new();
+        text.clear();
         points.append_to(attempt.cx, attempt.lines, &mut text)?;
         let mut long: Vec<String> = Vec::new();
         udp.send(&text, |line| {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             long.push(String::from_utf8_lossy(line).into_owned());
         })?;
+        if long.is_empty() {
+            continue;
+        }
         let long: Vec<&str> = long.iter().map(String::as_str).collect();
         let mut rows = Vec::new();
         if let Err(Stop::Error(error)) = attempt.search(points, &long, &mut rows) {
             return Err(error);
         }
-        if !rows.is_empty() {
-            attempt.refuse_for(rows, || "the line is longer than `udp_payload`".into());
+        for row in rows {
+            text.clear();
+            points.filter(|id| id == row).append_to(attempt.cx, short, &mut text)?;
+            if text.is_empty() {
+                attempt.refuse_for(vec![row], || "a field is longer than `udp_payload`".into());
+            } else {
+                udp.send(&text, |_| {})?;
+            }
         }
     }
     Ok(())

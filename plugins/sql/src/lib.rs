@@ -12,7 +12,7 @@ mod key;
 mod parse;
 mod plan;
 mod points;
-mod sql;
+pub mod sql;
 mod statement;
 mod time;
 mod vector;

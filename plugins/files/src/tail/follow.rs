@@ -96,7 +96,11 @@ impl Follower {
             return Ok(if self.room().is_some() { Step::Again } else { Step::Wait });
         };
         self.trail.throttled.store(false, Ordering::SeqCst);
-        if self.slow.is_some() { self.slow_step(buffer, room) } else { self.fast_step(buffer, room) }
+        if self.slow.is_some() {
+            self.slow_step(buffer, room)
+        } else {
+            self.fast_step(buffer, room)
+        }
     }
 
     /// How many more lines may be undelivered; `None` if there are too many.
@@ -283,9 +287,9 @@ impl Follower {
         let failed = |error| Error::failed(format!("{path} cannot be read: {error}"));
         let length = self.file.metadata().map_err(failed)?.len();
         if length < self.position {
-            self.shared.host.info(&format!(
-                "{path} was cut off to {length} bytes; it is read from its start"
-            ));
+            self.shared
+                .host
+                .info(&format!("{path} was cut off to {length} bytes; it is read from its start"));
             let file = Arc::clone(&self.file);
             self.begin(file, 0);
             return Ok(Some(Step::Again));

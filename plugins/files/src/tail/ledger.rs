@@ -348,7 +348,8 @@ mod tests {
 
     #[test]
     fn a_state_that_is_none_is_refused() {
-        for state in ["", "tail 2\n", "tail 1\nx\n", "tail 1\n1 2 3 4\n", "tail 1\n1 2 3 9999 0\n"] {
+        for state in ["", "tail 2\n", "tail 1\nx\n", "tail 1\n1 2 3 4\n", "tail 1\n1 2 3 9999 0\n"]
+        {
             assert_eq!(parse_state(state.as_bytes()), None, "{state:?}");
         }
         assert_eq!(parse_state(b"tail 1\n"), Some(vec![]));

@@ -119,13 +119,7 @@ impl Slow {
     }
 
     /// One line with its end, which may be missing. Without events, lines gather in `chunk`.
-    fn take_line(
-        &mut self,
-        raw: &[u8],
-        end: u64,
-        chunk: &mut Event,
-        ready: &mut VecDeque<Ready>,
-    ) {
+    fn take_line(&mut self, raw: &[u8], end: u64, chunk: &mut Event, ready: &mut VecDeque<Ready>) {
         self.line.clear();
         self.decoder.decode(raw, &mut self.line);
         // A line ends a character, whatever its bytes are.

@@ -1,7 +1,7 @@
 //! What the plugin, its watches and its sources share: the paths that are followed, and how changes
 //! reach them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
@@ -137,6 +137,8 @@ struct Files {
     sources: HashMap<u64, Arc<Trail>>,
     watches: HashMap<i32, Watched>,
     folders: BTreeSet<PathBuf>,
+    /// The files that are read, or will be: none is read under two names.
+    reading: HashSet<Identity>,
     finished: VecDeque<Mark>,
     /// Paths that could not be opened, so that it is said once.
     unreadable: BTreeSet<PathBuf>,
@@ -280,6 +282,11 @@ impl Shared {
         for path in files.trails.keys() {
             found.insert(path.clone());
         }
+        let mut found: Vec<PathBuf> = found.into_iter().collect();
+        if !files.started && self.options.beginning.saved {
+            // Those with a saved position first: what they were renamed to may match as well.
+            found.sort_by_cached_key(|path| self.host.load_state(&key(path)).is_none());
+        }
         for path in found {
             self.examine(files, &path);
         }
@@ -408,11 +415,7 @@ impl Shared {
         metadata: &Metadata,
     ) {
         // Under another name the file is read already: it was renamed, or is linked twice.
-        let identity = of(metadata);
-        let is_read = |trail: &Arc<Trail>| {
-            trail.current().is_some_and(|(_, current)| current == identity)
-        };
-        if files.trails.values().any(is_read) {
+        if files.reading.contains(&of(metadata)) {
             return;
         }
         if files.trails.len() >= PATHS_MAX {
@@ -438,6 +441,8 @@ impl Shared {
         };
         files.unreadable.remove(path);
         let mut queue = self.where_to_begin(files, path, old.is_some(), file);
+        let identities: Vec<Identity> =
+            queue.iter().filter_map(|(file, _)| ledger::identity(file).ok()).collect();
         let Some(first) = queue.pop_front() else { return };
         let trail = old.unwrap_or_else(|| {
             Arc::new(Trail {
@@ -473,6 +478,7 @@ impl Shared {
             Some(source) => {
                 trail.source.store(source, Ordering::SeqCst);
                 files.sources.insert(source, Arc::clone(&trail));
+                files.reading.extend(identities);
                 files.trails.insert(path.to_owned(), trail);
                 self.count(files);
             }
@@ -501,11 +507,16 @@ impl Shared {
             false => None,
         };
         if let Some(marks) = saved.as_deref().and_then(ledger::parse_state) {
-            let found = ledger::locate(path, &marks);
-            let mut queue: VecDeque<(Arc<File>, u64)> =
-                found.into_iter().map(|(file, at)| (Arc::new(file), at)).collect();
             let current = ledger::identity(&file).ok();
-            let last = queue.back().and_then(|(file, _)| ledger::identity(file).ok());
+            let mut queue = VecDeque::new();
+            let mut last = None;
+            for (file, position) in ledger::locate(path, &marks) {
+                let identity = ledger::identity(&file).ok();
+                if identity.is_some_and(|identity| !files.reading.contains(&identity)) {
+                    queue.push_back((Arc::new(file), position));
+                    last = identity;
+                }
+            }
             if current != last {
                 queue.push_back((file, 0));
             }
@@ -530,7 +541,10 @@ impl Shared {
         let before = done.as_ref().map(|mark| mark.identity);
         remember(&mut files, done);
         let next = super::open(&trail.path).ok().map(Arc::new);
-        let next = next.filter(|file| ledger::identity(file).ok() != before);
+        let identity = next.as_ref().and_then(|file| ledger::identity(file).ok());
+        // What is read under another name is read there to its end.
+        let free = identity != before && identity.is_some_and(|it| files.reading.insert(it));
+        let next = next.filter(|_| free);
         trail.set_current(next.clone());
         if next.is_some() {
             self.watch_file(&mut files, &trail.path);
@@ -609,9 +623,11 @@ impl Shared {
                         true => name.map(PathBuf::from),
                         false => name.map(|name| folder.join(name)),
                     };
-                    paths.extend(path.filter(|path| {
-                        self.patterns.iter().any(|pattern| pattern.matches(path))
-                    }));
+                    paths.extend(
+                        path.filter(|path| {
+                            self.patterns.iter().any(|pattern| pattern.matches(path))
+                        }),
+                    );
                 }
             }
         }
@@ -742,7 +758,10 @@ fn of(metadata: &Metadata) -> Identity {
 }
 
 fn remember(files: &mut Files, done: Option<Mark>) {
-    files.finished.extend(done);
+    if let Some(done) = done {
+        files.reading.remove(&done.identity);
+        files.finished.push_back(done);
+    }
     if files.finished.len() > FINISHED_MAX {
         files.finished.pop_front();
     }

@@ -24,6 +24,19 @@ pub struct Plain {
     /// Whether it stands in the text as its canonical key.
     pub is_canonical: bool,
     tags: [Tag; TAGS_MAX],
+    /// What is hashed.
+    words: [u8; WORDS_MAX],
+}
+
+impl Default for Plain {
+    fn default() -> Self {
+        Plain {
+            series: Series::default(),
+            is_canonical: true,
+            tags: [Tag::default(); TAGS_MAX],
+            words: [0; WORDS_MAX],
+        }
+    }
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -43,16 +56,16 @@ fn control(word: u64) -> u64 {
 }
 
 impl Plain {
-    /// The series in `text`, where nothing but tags may follow the name up to `end`. `None` if it
-    /// must be read the long way, to be taken or refused. Eight readable bytes stand behind `end`.
+    /// Finds the parts of the series that stands in `text` from `start` to `end`. False if it must be
+    /// read the long way, to be taken or refused.
     #[inline]
-    pub fn find(text: &[u8], start: usize, end: usize) -> Option<Plain> {
+    pub fn find(&mut self, text: &[u8], start: usize, end: usize) -> bool {
+        self.parts(text, start, end).and_then(|()| self.hashed(text, start)).is_some()
+    }
+
+    #[inline(always)]
+    fn parts(&mut self, text: &[u8], start: usize, end: usize) -> Option<()> {
         let len = end.checked_sub(start).filter(|&len| (1..=BYTES_MAX).contains(&len))?;
-        let mut plain = Plain {
-            series: Series::default(),
-            is_canonical: true,
-            tags: [Tag::default(); TAGS_MAX],
-        };
         // Where the part that is being read begins, and how many separators came before it: commas
         // stand before keys and equals signs before values, in turns.
         let mut part = 0;
@@ -80,7 +93,7 @@ impl Plain {
                 if place == part || is_comma != (separators % 2 == 0) {
                     return None;
                 }
-                plain.end_part(separators, part, place)?;
+                self.end_part(separators, part, place)?;
                 separators += 1;
                 part = place + 1;
                 stops ^= stop;
@@ -90,18 +103,19 @@ impl Plain {
         if part == len || separators % 2 != 0 {
             return None;
         }
-        plain.end_part(separators, part, len)?;
+        self.end_part(separators, part, len)?;
         let raw = text.get(start..end)?;
         if not_ascii != 0 && std::str::from_utf8(raw).is_err() {
             return None;
         }
-        plain.series.text_len = len as u32;
-        plain.series.key_len = len as u32;
-        plain.series.tag_count = separators as u32 / 2;
-        if !plain.is_sorted(text, start) {
-            plain.sort(text, start);
+        self.series.text_len = len as u32;
+        self.series.key_len = len as u32;
+        self.series.tag_count = separators as u32 / 2;
+        self.is_canonical = self.is_sorted(text, start);
+        if !self.is_canonical {
+            self.sort(text, start);
         }
-        plain.hashed(text, start)
+        Some(())
     }
 
     /// Sorts the tags by key; of equal keys the last one stays.
@@ -128,7 +142,6 @@ impl Plain {
             count += 1;
         }
         self.series.tag_count = count as u32;
-        self.is_canonical = false;
     }
 
     /// Writes the canonical key of a series that does not stand in the text so, and makes the places
@@ -186,8 +199,8 @@ impl Plain {
 
     /// Adds the hash that is the same in every batch: over each part with its length before it.
     #[inline(always)]
-    fn hashed(mut self, text: &[u8], start: usize) -> Option<Plain> {
-        let mut words = [0_u8; WORDS_MAX];
+    fn hashed(&mut self, text: &[u8], start: usize) -> Option<()> {
+        let words = &mut self.words;
         let mut end = 0;
         let mut put = |from: u32, len: u32| -> Option<()> {
             words.get_mut(end..end + LENGTH)?.copy_from_slice(&len.to_le_bytes());
@@ -209,7 +222,7 @@ impl Plain {
             put(tag.value, tag.value_len)?;
         }
         self.series.hash = bytes_hash(words.get(..end)?);
-        Some(self)
+        Some(())
     }
 }
 
@@ -224,6 +237,7 @@ mod tests {
             "\t", "longer_than_eight", ",longer_than_ei=1", "\r"];
         let mut random = crate::testing::Random::new(5);
         let mut found = 0;
+        let mut plain = Plain::default();
         for round in 0..100_000 {
             let mut text = String::new();
             if round % 2 == 0 {
@@ -240,7 +254,9 @@ mod tests {
             let len = text.len();
             let mut padded = text.clone().into_bytes();
             padded.extend_from_slice(&[b'='; 32]);
-            let Some(mut plain) = Plain::find(&padded, 0, len) else { continue };
+            if !plain.find(&padded, 0, len) {
+                continue;
+            }
             found += 1;
             let mut key = text.clone().into_bytes();
             if !plain.is_canonical {
@@ -270,7 +286,7 @@ mod tests {
         {
             let mut padded = text.as_bytes().to_vec();
             padded.extend_from_slice(&[b'x'; 32]);
-            assert!(Plain::find(&padded, 0, text.len()).is_none(), "{text:?}");
+            assert!(!Plain::default().find(&padded, 0, text.len()), "{text:?}");
         }
     }
 }

@@ -45,6 +45,7 @@ pub struct Scanner {
     pub builder: BatchBuilder,
     warm: Warm,
     shapes: Shapes,
+    plain: Plain,
     places: Places,
     unescaped: String,
     times: Times,
@@ -80,6 +81,7 @@ impl Scanner {
             builder: BatchBuilder::new(limits),
             warm: Warm::default(),
             shapes: Shapes::default(),
+            plain: Plain::default(),
             places: Places::default(),
             unescaped: String::new(),
             times: Times::default(),
@@ -150,13 +152,13 @@ impl Scanner {
         if let Some(entry) = self.warm.find(hash, raw) {
             return Ok((entry, start + raw.len()));
         }
-        let Some(mut plain) = Plain::find(text.padded, start, start + space) else {
+        if !self.plain.find(text.padded, start, start + space) {
             return self.add_series(text, start, force);
-        };
+        }
         if !force && self.warm.is_full() {
             return Err(Stop::Full);
         }
-        Ok((self.warm.add_plain(hash, raw, &mut plain), start + raw.len()))
+        Ok((self.warm.add_plain(hash, raw, &mut self.plain), start + raw.len()))
     }
 
     #[inline(never)]

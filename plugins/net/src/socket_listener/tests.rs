@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_plugin_api::abi::instance::ServiceInstance;
-use headwater_plugin_api::abi::serve::OpenedSpec;
+use headwater_plugin_api::abi::serve::{self, OpenedSpec};
 use headwater_plugin_api::plugin::{Framing, Read};
 use headwater_plugin_api::testkit::{self, Driven, TestIntake, context};
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::SocketListener;
 
@@ -76,17 +75,21 @@ fn gzip(data: &[u8]) -> Vec<u8> {
     packer.finish().unwrap()
 }
 
-/// The descriptors that are readable; blocks until one is.
+/// The descriptors that are readable; blocks until one is, for so long at most.
+fn poll(descriptors: &[i32], patience: Duration) -> Vec<usize> {
+    let borrowed = descriptors.iter().map(|fd| serve::borrow_descriptor(*fd).unwrap());
+    let mut fds: Vec<PollFd<'_>> =
+        borrowed.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+    let patience = Timespec::try_from(patience).unwrap();
+    rustix::event::poll(&mut fds, Some(&patience)).unwrap();
+    let ready = fds.iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty());
+    ready.map(|(at, _)| at).collect()
+}
+
 fn wait(descriptors: &[i32]) -> Vec<usize> {
-    let mut poll = Poll::new().unwrap();
-    for (at, descriptor) in descriptors.iter().enumerate() {
-        let mut source = SourceFd(descriptor);
-        poll.registry().register(&mut source, Token(at), Interest::READABLE).unwrap();
-    }
-    let mut events = Events::with_capacity(64);
-    poll.poll(&mut events, Some(PATIENCE)).unwrap();
-    assert!(!events.is_empty(), "nothing happened");
-    events.iter().map(|event| event.token().0).collect()
+    let ready = poll(descriptors, PATIENCE);
+    assert!(!ready.is_empty(), "nothing happened");
+    ready
 }
 
 impl Rig {
@@ -300,12 +303,9 @@ fn nothing_ticks_without_connections() {
     drop(rig.connect());
     rig.run(|rig| rig.ended.len() == 1);
     let timer = rig.intake.watches()[0].1;
-    let mut poll = Poll::new().unwrap();
     rig.intake.ready(rig.intake.watches()[0].0);
-    poll.registry().register(&mut SourceFd(&timer), Token(0), Interest::READABLE).unwrap();
-    let mut events = Events::with_capacity(1);
-    poll.poll(&mut events, Some(Duration::from_millis(30))).unwrap();
-    assert!(events.is_empty());
+    let ticks = poll(&[timer], Duration::from_millis(30));
+    assert!(ticks.is_empty());
 }
 
 #[test]

@@ -7,6 +7,7 @@
 use super::envelope::RawBatch;
 use super::host::{RawChunk, RawInstance, RawIntake, RawSettlement, RawSink};
 use super::module::*;
+use super::owned::{OwnedBytes, RawOwnedBytes};
 use super::{Address, Bytes, Taker, report};
 use crate::batch::Batch;
 use crate::plugin::{Context, Control, Error, Settlement};
@@ -330,28 +331,47 @@ impl SerializerInstance {
         }
     }
 
-    /// See [`Serializer::serialize`](crate::plugin::Serializer::serialize).
-    pub fn serialize(
+    /// See [`Serializer::serialize`](crate::plugin::Serializer::serialize). The bytes are the
+    /// library's own, without a copy.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize_owned(
         &mut self,
         cx: &Context<'_>,
         batch: &Batch,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Error> {
-        let mut lent = batch.clone();
-        drop_delivery(&mut lent);
+    ) -> Result<OwnedBytes, Error> {
         let mut context = cx.to_raw();
-        lend(&lent, |batch| {
+        let mut out = RawOwnedBytes::empty();
+        let result = lend(batch, |batch| {
             // SAFETY: see the module.
             report::call(|report| unsafe {
                 self.functions.serialize()(
                     self.base.data,
                     (&raw mut context).cast(),
                     batch,
-                    Taker::into(out),
+                    (&raw mut out).cast(),
                     report.cast(),
                 )
             })
-        })
+        });
+        // SAFETY: the callee gave them away, or left them empty.
+        let bytes = unsafe { OwnedBytes::from_raw(out) };
+        result.map(|()| bytes)
+    }
+
+    /// As [`serialize_owned`](Self::serialize_owned), appended to `out`.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize(
+        &mut self,
+        cx: &Context<'_>,
+        batch: &Batch,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        out.extend_from_slice(&self.serialize_owned(cx, batch)?);
+        Ok(())
     }
 }
 

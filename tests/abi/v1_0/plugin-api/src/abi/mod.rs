@@ -16,6 +16,7 @@ pub mod instance;
 pub(crate) mod join;
 pub mod memory;
 pub mod module;
+pub mod owned;
 pub mod open;
 pub mod pool;
 pub mod report;

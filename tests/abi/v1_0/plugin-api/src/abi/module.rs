@@ -241,14 +241,14 @@ kind!(
 kind!(
     /// Functions of serializers.
     SerializerPlugin, SerializerPlugins, SerializerFunctions, SerializerFunctionsRef, {
-        /// Hands the bytes of a batch, a `*const RawBatch` that stays the caller's, to the taker,
-        /// in one or more pieces.
+        /// Makes the bytes of a batch, a `*const RawBatch` that stays the caller's, and gives them
+        /// away through a `*mut `[`RawOwnedBytes`](super::owned::RawOwnedBytes).
         #[sabi(last_prefix_field)]
         pub serialize: unsafe extern "C" fn(
             instance: Address,
             context: Address,
             batch: Address,
-            taker: Taker,
+            out: Address,
             report: Address,
         ) -> u32,
     }

@@ -526,6 +526,19 @@ impl Watched {
     }
 }
 
+/// The descriptor of a source or watch, for waiting on it; `None` for a number that is none.
+///
+/// The plugin promises that it stays open as long as its source or watch lives, and the agent does
+/// not use it longer.
+pub fn borrow_descriptor(descriptor: i32) -> Option<std::os::fd::BorrowedFd<'static>> {
+    if descriptor < 0 {
+        return None;
+    }
+    // SAFETY: see above. A descriptor that was closed all the same makes calls on it fail, or wait
+    // for another file: no memory is reached through it.
+    Some(unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) })
+}
+
 /// What a service input is handed.
 pub trait IntakeServices: Send + Sync + 'static {
     /// Opens a source; `None` if there is no room for more.

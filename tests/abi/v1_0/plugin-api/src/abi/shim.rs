@@ -14,7 +14,7 @@ use abi_stable::prefix_type::PrefixTypeTrait;
 use super::envelope::{Lent, RawBatch};
 use super::host::{RawChunk, RawContext, RawHost, RawIntake, RawSettlement, RawSink};
 use super::module::*;
-use super::{Address, Bytes, Taker, report, status};
+use super::{Address, Bytes, Taker, owned, report, status};
 use crate::batch::BatchBuilder;
 use crate::config;
 use crate::plugin::{
@@ -26,7 +26,6 @@ use crate::plugin::{
 struct Boxed<P> {
     plugin: P,
     builder: BatchBuilder,
-    bytes: Vec<u8>,
 }
 
 /// The context of a call.
@@ -147,7 +146,7 @@ unsafe extern "C" fn make<P: Plugin>(
             Error::new(ErrorKind::BadConfig { key: error.key, span: error.span }, message)
         })?;
         let plugin = P::new(config, host)?;
-        let boxed = Boxed { plugin, builder: BatchBuilder::default(), bytes: Vec::new() };
+        let boxed = Boxed { plugin, builder: BatchBuilder::default() };
         // SAFETY: `out` is the caller's place for the instance.
         unsafe { *out = Box::into_raw(Box::new(boxed)).cast() };
         Ok(())
@@ -305,21 +304,30 @@ pub fn serializer<P: Serializer>(version: &'static str) -> SerializerPlugin {
         instance: Address,
         context: Address,
         batch: Address,
-        taker: Taker,
+        out: Address,
         report: Address,
     ) -> u32 {
         guarded(report, || {
             // SAFETY: see the module.
-            let (boxed, context) = unsafe { (boxed::<P>(instance), self::context(context)) };
+            let (boxed, context, out) = unsafe {
+                (
+                    boxed::<P>(instance),
+                    self::context(context),
+                    &mut *out.cast::<owned::RawOwnedBytes>(),
+                )
+            };
             let batch = borrowed(batch)?;
-            boxed.bytes.clear();
-            boxed.plugin.serialize(&context, &batch, &mut boxed.bytes)?;
-            // SAFETY: see the module.
-            unsafe { taker.put(&boxed.bytes) };
-            if boxed.bytes.capacity() > 4 << 20 {
-                boxed.bytes = Vec::new();
+            let mut bytes = owned::buffer();
+            match boxed.plugin.serialize(&context, &batch, &mut bytes) {
+                Ok(()) => {
+                    owned::give(bytes, out);
+                    Ok(())
+                }
+                Err(error) => {
+                    owned::keep(bytes);
+                    Err(error)
+                }
             }
-            Ok(())
         })
     }
     SerializerPlugin {

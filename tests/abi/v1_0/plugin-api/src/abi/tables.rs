@@ -132,7 +132,7 @@ impl Tables {
         }
         let mut known = empty;
         for entry in tables.sections() {
-            if entry.data.is_null() || entry.data as usize % 8 != 0 {
+            if entry.data.is_null() || !(entry.data as usize).is_multiple_of(8) {
                 if entry.len == 0 {
                     continue;
                 }

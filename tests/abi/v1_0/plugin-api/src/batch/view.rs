@@ -147,7 +147,8 @@ pub struct PointRef<'a> {
 }
 
 impl<'a> PointRef<'a> {
-    pub(super) fn new(batch: &'a Batch, row: &'a Row) -> Self {
+    /// The point of a row of that batch.
+    pub fn new(batch: &'a Batch, row: &'a Row) -> Self {
         PointRef { batch, row }
     }
 

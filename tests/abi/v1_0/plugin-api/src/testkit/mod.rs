@@ -62,13 +62,16 @@ pub struct BadRecord {
     pub message: String,
 }
 
+/// Tags as pairs of key and value.
+pub type Tags = Vec<(String, String)>;
+
 /// Keeps what it gets.
 #[derive(Default)]
 pub struct Collected {
     /// Batches, in order.
     pub batches: Vec<Batch>,
     /// Bytes for the parser with their tags.
-    pub bytes: Vec<(Vec<u8>, Vec<(String, String)>)>,
+    pub bytes: Vec<(Vec<u8>, Tags)>,
     /// Refused records.
     pub bad: Vec<BadRecord>,
     /// Lines that parsers told of.

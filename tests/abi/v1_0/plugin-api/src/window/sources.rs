@@ -96,9 +96,9 @@ impl Sources {
         }
         let (delay, now) = (self.delay, self.now);
         let source = self.source(batch.origin());
-        if latest > i64::MIN {
+        if latest > i64::MIN && !source.exact {
             source.event_time = source.event_time.max(latest);
-            source.live = !source.exact && now.saturating_sub(latest) <= delay;
+            source.live = now.saturating_sub(latest) <= delay;
         }
         source.seen = now;
         Feed { catching_up: !source.live, limit }
@@ -114,14 +114,18 @@ impl Sources {
                 source.seen = now;
             }
             Control::End { origin: 0 } => {
-                self.list.clear();
-                self.place.clear();
+                let others = self.list.iter().filter(|source| !source.exact);
+                for origin in others.map(|source| source.origin).collect::<Vec<_>>() {
+                    self.forget(origin);
+                }
             }
             Control::End { origin } => self.forget(origin),
             Control::Progress { origin, time_ns } => {
                 let delay = self.delay;
                 let source = self.source(origin);
-                source.event_time = source.event_time.max(time_ns);
+                // What is told exactly may go back, when old points open windows again.
+                source.event_time =
+                    if source.exact { time_ns } else { source.event_time.max(time_ns) };
                 source.live = !source.exact && now.saturating_sub(time_ns) <= delay;
                 source.seen = now;
             }
@@ -142,6 +146,11 @@ impl Sources {
         let source = self.source(origin);
         source.exact = true;
         source.live = false;
+    }
+
+    /// Whether a source was declared so.
+    pub fn is_exact(&self, origin: u64) -> bool {
+        self.place.get(&origin).is_some_and(|&at| self.list[at].exact)
     }
 
     fn source(&mut self, origin: u64) -> &mut Source {

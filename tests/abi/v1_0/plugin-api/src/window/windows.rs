@@ -242,11 +242,7 @@ impl<W> Windows<W> {
     #[cold]
     fn open(&mut self, index: i64, open: impl FnOnce(Span) -> W) -> u32 {
         if self.order.len() >= Self::MAX {
-            let waiting = self.order.values().filter_map(|&at| self.slots[at as usize].as_ref());
-            let oldest = waiting.filter(|slot| !slot.forced).map(|slot| slot.index).min();
-            if let Some(&at) = oldest.and_then(|index| self.order.get(&index)) {
-                self.force(at);
-            }
+            self.force_oldest();
         }
         let span = self.policy.grid.span(index);
         let slot = Slot {
@@ -283,6 +279,16 @@ impl<W> Windows<W> {
             slot.forced = true;
             self.early += u64::from(slot.emitted.is_none());
         }
+    }
+
+    /// Lets the oldest window close that need not yet; whether there was one.
+    pub fn force_oldest(&mut self) -> bool {
+        let open = |at: &&u32| {
+            self.slots.get(**at as usize).and_then(Option::as_ref).is_some_and(|slot| !slot.forced)
+        };
+        let Some(&at) = self.order.values().find(open) else { return false };
+        self.force(at);
+        true
     }
 
     /// What the window in a slot holds.
@@ -386,8 +392,8 @@ impl<W> Windows<W> {
     pub fn expire(&mut self) -> Option<W> {
         let (now, grace) = (self.now, self.policy.grace);
         let over = |slot: &Slot<W>| {
-            slot.corrected.is_none()
-                && slot.emitted.is_some_and(|at| now.saturating_sub(at) > grace)
+            let past = slot.emitted.is_some_and(|at| slot.forced || now.saturating_sub(at) > grace);
+            past && slot.corrected.is_none()
         };
         let at = self.slots.iter().position(|slot| slot.as_ref().is_some_and(over))?;
         let window = self.slots[at].take()?;

@@ -1,0 +1,107 @@
+//! What the statements cost, per point and per batch: `cargo run --release -p headwater-sql --example
+//! bench [points]`.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+use std::time::Instant;
+
+use headwater_plugin_api::batch::layout::kind;
+use headwater_plugin_api::batch::{Batch, BatchBuilder, Limits, SeriesStore};
+use headwater_plugin_api::testkit;
+use headwater_sql::sql::Sql;
+
+const MS: i64 = 1_000_000;
+const START: i64 = 1_700_000_000_000 * MS;
+
+/// Points of `series` series in turn, a millisecond apart, as a parser that knows its series makes
+/// them.
+struct Load {
+    store: SeriesStore,
+    at: usize,
+    builder: BatchBuilder,
+}
+
+impl Load {
+    fn new(hosts: usize, cpus: usize) -> Self {
+        let mut store = SeriesStore::new();
+        for host in 0..hosts {
+            for cpu in 0..cpus {
+                let (host, cpu) = (format!("server{host:07}"), format!("cpu{cpu}"));
+                let tags = [("cpu", cpu.as_str()), ("dc", "dc0"), ("host", &host), ("region", "eu-west-1")];
+                store.intern("cpu", &tags, &Limits::DEFAULT).unwrap();
+            }
+        }
+        Load { store, at: 0, builder: BatchBuilder::default() }
+    }
+
+    fn batch(&mut self, rows: usize) -> Batch {
+        let builder = &mut self.builder;
+        builder.reserve_as_before();
+        let floats = ["usage_user", "usage_system", "usage_idle", "usage_iowait"];
+        let mut fields: Vec<(u32, u8)> =
+            floats.iter().map(|name| (builder.push_symbol(name), kind::F64)).collect();
+        fields.push((builder.push_symbol("ctx"), kind::I64));
+        let shape = builder.push_shape(fields);
+        let count = self.store.len();
+        let mut known = vec![u32::MAX; count];
+        for _ in 0..rows {
+            let number = self.at % count;
+            if known[number] == u32::MAX {
+                known[number] = builder.append_series(&self.store.get(number as u32), Some(number as u32));
+            }
+            let first = builder.values().len() as u32;
+            for field in 0..4 {
+                let value = ((self.at * 7919 + field * 31) % 10_000) as f64 / 100.0;
+                builder.values().push(value.to_bits());
+            }
+            builder.values().push(self.at as u64);
+            builder.push_row(START + self.at as i64 * MS, known[number], shape, first);
+            self.at += 1;
+        }
+        let mut batch = builder.finish().unwrap();
+        batch.set_origin(1);
+        batch
+    }
+}
+
+fn run(name: &str, query: &str, hosts: usize, cpus: usize, points: usize) {
+    const ROWS: usize = 1600;
+    let mut load = Load::new(hosts, cpus);
+    let config = format!("drop_original = true\nmax_groups = 2000000\nquery = '''{query}'''");
+    let mut sql = testkit::processor::<Sql>(&config).unwrap();
+    let (mut spent, mut batches, mut rows) = (0, 0, 0);
+    while load.at < points {
+        let made: Vec<Batch> = (0..64).map(|_| load.batch(ROWS)).collect();
+        let now = START + load.at as i64 * MS;
+        let begin = Instant::now();
+        for batch in made {
+            rows += sql.process(now, batch).0.batches.iter().map(Batch::len).sum::<usize>();
+            batches += 1;
+        }
+        spent += begin.elapsed().as_nanos();
+    }
+    sql.tick(START + load.at as i64 * MS).1.unwrap();
+    let (groups, bytes) = (sql.host.metric("groups"), sql.host.metric("state_bytes"));
+    println!(
+        "{name:24} {:6.1} ns/point {:8.0} ns/batch {groups:8} groups {:4} bytes/group {rows:8} rows",
+        spent as f64 / load.at as f64,
+        spent as f64 / batches as f64,
+        bytes.checked_div(groups).unwrap_or(0),
+    );
+}
+
+fn main() {
+    let points = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(4_000_000);
+    let four = "avg(usage_user), min(usage_user), max(usage_user), count(*)";
+    let window = |select: &str, rest: &str| format!("SELECT {select} FROM cpu {rest}");
+    run("4 aggregates by host", &window(&format!("host, {four}"), "GROUP BY time('10s'), host"), 100, 8, points);
+    run("1 aggregate by host", &window("host, avg(usage_user)", "GROUP BY time('10s'), host"), 100, 8, points);
+    run("count(*)", &window("count(*)", "GROUP BY time('10s')"), 100, 8, points);
+    run("4 columns", &window("host, avg(usage_user), min(usage_system), max(ctx), sum(usage_idle)", "GROUP BY time('10s'), host"), 100, 8, points);
+    run("where on a tag", &window(&format!("host, {four}"), "WHERE cpu = 'cpu0' GROUP BY time('10s'), host"), 100, 8, points);
+    run("where on a field", &window(&format!("host, {four}"), "WHERE usage_user > 50 GROUP BY time('10s'), host"), 100, 8, points);
+    run("expressions", &window("host, avg(usage_user + usage_system), max(100 - usage_idle)", "GROUP BY time('10s'), host"), 100, 8, points);
+    run("stddev, first, last", &window("host, stddev(usage_user), first(usage_user), last(usage_user)", "GROUP BY time('10s'), host"), 100, 8, points);
+    run("filter", "SELECT * FROM cpu WHERE usage_user > 99", 100, 8, points);
+    run("1 M groups", &window("host, avg(usage_user), max(usage_user)", "GROUP BY time('1d'), host"), 1_000_000, 1, points.min(4_000_000));
+}
