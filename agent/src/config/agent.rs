@@ -115,6 +115,9 @@ headwater_plugin_api::config! {
         /// How long a clean stop may take. An output that is writing when the stop begins has the
         /// time that requests have by default (5s), and as long again for what is left.
         pub stop_timeout: Duration = Duration::from_secs(10),
+        /// How long a call into a plugin may take. Then its instance is given up and replaced, so that a
+        /// plugin that hangs does not hang the agent.
+        pub call_timeout: Duration = Duration::from_secs(60),
         /// Folders to look for plugins in, before those that are built in.
         pub plugin_directories: Vec<PathBuf> = Vec::new(),
         /// The longest line that parsers of lines accept.

@@ -32,13 +32,10 @@ use crate::delivery::Settlements;
 use crate::loader::{InputKind, LoadError, Loaded};
 use crate::observe::{Log, Logger};
 
-/// Seconds after which a call counts as stuck.
-const CALL_LIMIT_S: u64 = 60;
-
 /// What an input is made of.
 pub enum Source {
-    /// Gathered at intervals.
-    Gathered(Slot<InputInstance>, Schedule),
+    /// Gathered at intervals; whether its points compare with the gather before.
+    Gathered(Slot<InputInstance>, Schedule, bool),
     /// Runs by itself.
     Service(Slot<ServiceInstance>),
 }
@@ -141,7 +138,7 @@ impl Builder<'_> {
             Core {
                 clock: self.services.clock,
                 budget: Budget::new(plan.agent.memory_limit.as_usize() as u64),
-                calls: Calls::new(CALL_LIMIT_S),
+                calls: Calls::new(plan.agent.call_timeout.as_secs().max(1)),
                 processors,
                 stateless,
                 aggregators,
@@ -154,7 +151,7 @@ impl Builder<'_> {
                         reactor.wake_all(core.budget.take_waiting());
                     }
                 }),
-                call_timeout: Duration::from_secs(CALL_LIMIT_S),
+                call_timeout: *plan.agent.call_timeout,
             }
         });
         Some(Built { core, inputs, outputs: starts, reactor })
@@ -335,7 +332,7 @@ impl Builder<'_> {
             flush_interval: *options.flush_interval,
             flush_jitter: *options.flush_jitter,
             direct: has(loaded.descriptor, Capabilities::DIRECT),
-            timeout: Duration::from_secs(CALL_LIMIT_S),
+            timeout: *self.plan.agent.call_timeout,
         };
         let metrics = self.services.metrics.write(&plugin.name, Self::alias(plugin));
         metrics.buffer_limit.set(settings.buffer_limit as i64);
@@ -369,7 +366,7 @@ impl Builder<'_> {
             flush_interval: Duration::from_secs(1),
             flush_jitter: Duration::ZERO,
             direct: true,
-            timeout: Duration::from_secs(CALL_LIMIT_S),
+            timeout: *self.plan.agent.call_timeout,
         };
         let metrics = self.services.metrics.write("test", "");
         let slot = Slot::new(Some(first), make);
@@ -470,7 +467,8 @@ impl Builder<'_> {
                     offset: *options.collection_offset,
                     time_source: options.time_source,
                 };
-                Source::Gathered(Slot::new(Some(first), make), schedule)
+                let differential = has(loaded.descriptor, Capabilities::DIFFERENTIAL);
+                Source::Gathered(Slot::new(Some(first), make), schedule, differential)
             }
             InputKind::Service(loaded) => {
                 let make = maker(

@@ -15,6 +15,7 @@ use super::input::Input;
 use super::modify;
 use super::slot::{CallError, Slot};
 use super::source;
+use super::stage::Collect;
 use crate::config::TimeSource;
 use crate::delivery::HandleState;
 
@@ -55,9 +56,23 @@ pub struct Polled {
     pub schedule: Schedule,
     /// The number of what it brings.
     pub origin: u64,
+    /// Whether its points compare with the gather before.
+    pub differential: bool,
 }
 
 impl Polled {
+    /// Gathers once and forgets the points, for a gather to compare with.
+    pub fn gather_unseen(&self, core: &Core, worker: &Worker) {
+        let cx = core.context();
+        let mut unseen =
+            Collect { batches: Vec::new(), checks: self.input.checks, malformed: None };
+        let _ = self.slot.call(|instance| {
+            core.calls.watch(&worker.call, self.input.number, || {
+                serve::with_sink(&mut unseen, |sink| instance.gather(&cx, sink))
+            })
+        });
+    }
+
     /// Gathers once. Whether it worked.
     pub fn gather(&self, core: &Core, worker: &mut Worker) -> bool {
         let begin = Instant::now();

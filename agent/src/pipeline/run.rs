@@ -168,9 +168,10 @@ impl Running {
         for built in inputs {
             let origin = reactor.number();
             match built.source {
-                Source::Gathered(slot, schedule) => {
+                Source::Gathered(slot, schedule, differential) => {
                     startups.push(built.startup);
-                    polled.push(Arc::new(Polled { input: built.input, slot, schedule, origin }));
+                    let input = built.input;
+                    polled.push(Arc::new(Polled { input, slot, schedule, origin, differential }));
                 }
                 Source::Service(slot) => {
                     let intake = Arc::new(IntakeOf {
@@ -454,14 +455,7 @@ impl Running {
                 }
                 let agent = Arc::clone(&this);
                 let flushed = this
-                    .blocking(this.output_stage(index), move || {
-                        agent.spare.with(|worker| {
-                            let call = Arc::clone(&worker.call);
-                            agent.core.with_output(index, &call, |output, host| {
-                                output.flush(only_full, host)
-                            })
-                        })
-                    })
+                    .blocking(this.output_stage(index), move || agent.flush(index, only_full))
                     .await;
                 match flushed {
                     Some(Flushed::Retry(at)) => retry_at = Some(at),
@@ -586,12 +580,23 @@ impl Running {
     async fn work(self: &Arc<Self>) -> bool {
         let wait = match self.mode {
             Mode::Run => {
+                self.spawn_other_signals();
                 let signal = signals().await;
                 self.log.info(format_args!("{signal}: the agent stops"));
                 return true;
             }
             Mode::Once(wait) | Mode::Test(wait) => wait,
         };
+        let differential: Vec<_> = self.polled.iter().filter(|p| p.differential).collect();
+        for polled in &differential {
+            let (this, gather) = (Arc::clone(self), Arc::clone(polled));
+            let unseen = move || this.spare.with(|worker| gather.gather_unseen(&this.core, worker));
+            self.blocking(polled.input.number, unseen).await;
+        }
+        if !differential.is_empty() {
+            // Long enough for differences to mean something.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
         for polled in &self.polled {
             let (this, gather) = (Arc::clone(self), Arc::clone(polled));
             let done = self
@@ -603,7 +608,6 @@ impl Running {
                 self.failed_gathers.fetch_add(1, Ordering::Relaxed);
             }
         }
-        // Inputs that compare with the gather before give their full points the second time.
         let deadline = Instant::now() + wait;
         while self.reactor.has_finite() && wait.is_zero() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -613,6 +617,40 @@ impl Running {
             _ = signals() => {}
         }
         false
+    }
+
+    /// SIGUSR1 flushes. SIGHUP must not end the agent as it does by default.
+    fn spawn_other_signals(self: &Arc<Self>) {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut flush), Ok(mut reload)) =
+            (signal(SignalKind::user_defined1()), signal(SignalKind::hangup()))
+        else {
+            return self.log.error("the agent cannot listen for SIGUSR1 and SIGHUP");
+        };
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = flush.recv() => {
+                        for index in 0..this.core.outputs.len() {
+                            let agent = Arc::clone(&this);
+                            tokio::task::spawn_blocking(move || agent.flush(index, false));
+                        }
+                    }
+                    _ = reload.recv() => this.log.warn(
+                        "SIGHUP: the configuration is not read again while the agent runs; restart it",
+                    ),
+                }
+            }
+        });
+    }
+
+    /// Writes what waits for an output.
+    fn flush(&self, index: usize, only_full: bool) -> Flushed {
+        self.spare.with(|worker| {
+            let call = Arc::clone(&worker.call);
+            self.core.with_output(index, &call, |output, host| output.flush(only_full, host))
+        })
     }
 
     /// Stops in order: inputs, stages, outputs, settlements, everything.
@@ -652,7 +690,14 @@ impl Running {
         for service in &self.services {
             service.pause();
         }
-        self.reactor.drain(reading);
+        let read = || -> u64 {
+            self.services.iter().map(|service| service.input.counters.bytes_read.get()).sum()
+        };
+        let mut before = None;
+        while before != Some(read()) && Instant::now() < reading {
+            before = Some(read());
+            self.reactor.drain(reading);
+        }
         self.reactor.pause();
         self.reactor.wait_idle(reading);
         // 2. Stages give what they hold, each into the next.

@@ -5,7 +5,7 @@
 
 use headwater_plugin_api::batch::layout::metric_kind;
 use headwater_plugin_api::config;
-use headwater_plugin_api::plugin::{Context, Error, Gather, Host, Input, Plugin};
+use headwater_plugin_api::plugin::{Capabilities, Context, Error, Gather, Host, Input, Plugin};
 
 use crate::reader::{Faults, Reader, Text, unsigned, words};
 use crate::roots::Roots;
@@ -127,6 +127,7 @@ impl Plugin for Cpu {
     type Config = CpuConfig;
     const NAME: &'static str = "cpu";
     const SUMMARY: &'static str = "Where the processors' time goes, in percent and in seconds";
+    const CAPABILITIES: Capabilities = Capabilities::DIFFERENTIAL;
 
     fn new(config: CpuConfig, _host: Host) -> Result<Self, Error> {
         Ok(Cpu {

@@ -9,7 +9,7 @@ mod naming;
 use headwater_plugin_api::batch::layout::metric_kind;
 use headwater_plugin_api::config;
 use headwater_plugin_api::config::GlobSet;
-use headwater_plugin_api::plugin::{Context, Error, Gather, Host, Input, Plugin};
+use headwater_plugin_api::plugin::{Capabilities, Context, Error, Gather, Host, Input, Plugin};
 
 use crate::reader::{Faults, Reader, Text, quote, unsigned, words};
 use crate::roots::Roots;
@@ -96,6 +96,7 @@ impl Plugin for DiskIo {
     type Config = DiskIoConfig;
     const NAME: &'static str = "diskio";
     const SUMMARY: &'static str = "Traffic of disks, partitions and other block devices";
+    const CAPABILITIES: Capabilities = Capabilities::DIFFERENTIAL;
 
     fn new(config: DiskIoConfig, host: Host) -> Result<Self, Error> {
         let is_pattern = |device: &String| device.contains(['*', '?', '[', '{']);

@@ -139,6 +139,8 @@ struct Files {
     folders: BTreeSet<PathBuf>,
     /// The files that are read, or will be: none is read under two names.
     reading: HashSet<Identity>,
+    /// Other names of those, to be looked at when they are finished.
+    later: BTreeSet<PathBuf>,
     finished: VecDeque<Mark>,
     /// Paths that could not be opened, so that it is said once.
     unreadable: BTreeSet<PathBuf>,
@@ -416,6 +418,9 @@ impl Shared {
     ) {
         // Under another name the file is read already: it was renamed, or is linked twice.
         if files.reading.contains(&of(metadata)) {
+            if files.later.len() < PATHS_MAX {
+                files.later.insert(path.to_owned());
+            }
             return;
         }
         if files.trails.len() >= PATHS_MAX {
@@ -535,7 +540,11 @@ impl Shared {
     }
 
     /// The file that has taken the place of the one that was read to its end; `None` if there is none.
-    pub fn follow_up(&self, trail: &Trail, done: Option<Mark>) -> Option<(Arc<File>, u64)> {
+    pub fn follow_up(
+        self: &Arc<Self>,
+        trail: &Trail,
+        done: Option<Mark>,
+    ) -> Option<(Arc<File>, u64)> {
         let mut files = lock(&self.files);
         trail.superseded.store(false, Ordering::SeqCst);
         let before = done.as_ref().map(|mark| mark.identity);
@@ -551,12 +560,21 @@ impl Shared {
         } else {
             trail.source.store(0, Ordering::SeqCst);
         }
+        self.look_later(&mut files);
         Some((next?, 0))
     }
 
     /// A file was read to its end and another one of its path follows.
-    pub fn finished(&self, done: Option<Mark>) {
-        remember(&mut lock(&self.files), done);
+    pub fn finished(self: &Arc<Self>, done: Option<Mark>) {
+        let mut files = lock(&self.files);
+        remember(&mut files, done);
+        self.look_later(&mut files);
+    }
+
+    fn look_later(self: &Arc<Self>, files: &mut Files) {
+        for path in std::mem::take(&mut files.later) {
+            self.examine(files, &path);
+        }
     }
 
     /// A source is gone.

@@ -1,20 +1,21 @@
 //! Stands in for the agent: loads libraries by the agent's own loader and drives their plugins
 //! through the interface. `abi-driver old|new DIRECTORY` checks the fixture of 1.0 or of 1.1 that
-//! lies in the directory, `abi-driver bad DIRECTORY` libraries that must be refused. Built with
-//! feature `v1_1` it is an agent of 1.1.
+//! lies in the directory, `bad` libraries that must be refused, `c` how a C program reads a batch;
+//! `header` writes the C header of an interface. Built with feature `v1_1` it is an agent of 1.1.
 
 #[allow(dead_code, unused_imports)]
 #[path = "loader/mod.rs"]
 mod loader;
 mod grown;
+mod header;
 mod host;
+mod in_c;
 mod old_data;
 mod old_stages;
 mod refused;
 
 use std::sync::Mutex;
 
-use headwater_plugin_api::abi::memory::MemoryFunctions;
 use loader::{Registry, Welcome, directories::Directory};
 
 /// What was heard of panics in libraries.
@@ -22,12 +23,19 @@ pub static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let usage = "usage: abi-driver old|new|bad DIRECTORY";
+    let usage = "usage: abi-driver old|new|bad|c|header DIRECTORY";
     let (scenario, directory) =
         (arguments.next().expect(usage), arguments.next().expect(usage));
-    let memory: &'static MemoryFunctions = &host::MEMORY;
+    match scenario.as_str() {
+        "header" => print!("{}", header::write(directory.as_ref())),
+        "c" => in_c::check(directory.as_ref()),
+        _ => libraries(&scenario, &directory),
+    }
+}
+
+fn libraries(scenario: &str, directory: &str) {
     let welcome = Welcome {
-        memory: Some(memory),
+        memory: Some(&host::MEMORY),
         panic: |message| PANICS.lock().unwrap().push(message.to_owned()),
     };
     let registry = Registry::new(vec![Directory::named(directory)], Vec::new(), welcome);
@@ -36,7 +44,7 @@ fn main() {
         assert!(registry.warnings().is_empty(), "{:?}", registry.warnings());
         assert!(registry.faults().is_empty(), "{}", registry.faults()[0]);
     }
-    match scenario.as_str() {
+    match scenario {
         "old" => {
             old_data::check(&registry, &listed);
             old_stages::check(&registry);
@@ -44,7 +52,7 @@ fn main() {
         }
         "new" => grown::new(&registry),
         "bad" => refused::check(&registry),
-        other => panic!("{other}? {usage}"),
+        other => panic!("there is no scenario {other}"),
     }
     let (allocated, freed) = host::blocks();
     assert!(allocated > 0, "no batch took its memory from the host");
