@@ -125,6 +125,9 @@ typedef struct hw_table {
 #define HW_CAPABILITY_SERIALIZED 32u
 /* An input that makes bytes: data_format in its table chooses the parser. */
 #define HW_CAPABILITY_PARSED 64u
+/* An input whose points compare with the gather before: a single gather (--once) is preceded by
+ * one that nobody sees. */
+#define HW_CAPABILITY_DIFFERENTIAL 128u
 
 /* Kinds of plugins. */
 /* Gathered at intervals. */
@@ -172,7 +175,7 @@ typedef struct hw_table {
 /* Each read tells where its messages end; each message is a text of its own. */
 #define HW_FRAMING_MESSAGES 3u
 
-/* Flags of RawSourceSpec. */
+/* Flags of hw_source_spec. */
 /* The source ends by itself (a file): windows wait for it. */
 #define HW_SOURCE_FINITE 1u
 /* The input wants settlements of this source. */
@@ -180,7 +183,7 @@ typedef struct hw_table {
 /* push-back is impossible (datagrams): what does not fit is dropped and counted. */
 #define HW_SOURCE_LOSSY 4u
 
-/* Flags of RawChunk. */
+/* Flags of hw_chunk. */
 /* Nothing follows: a last line without a line end is complete. */
 #define HW_CHUNK_FINAL 1u
 /* The source wants settlements, by token. */
@@ -403,7 +406,7 @@ HW_ASSERT(offsetof(hw_row, flags) == 20, hw_row_flags);
 struct hw_section {
     /* What the section is, see section. */
     uint32_t id;
-    /* section::MUST_UNDERSTAND. */
+    /* HW_SECTION_MUST_UNDERSTAND. */
     uint32_t flags;
     /* Bytes of one element. */
     uint32_t element_size;
@@ -644,11 +647,11 @@ HW_ASSERT(offsetof(hw_chunk, tags) == 48, hw_chunk_tags);
  * FAILED. */
 struct hw_sink_functions {
     hw_table table;
-    /* Takes a *mut RawBatch over; WOULD_BLOCK leaves it with the caller. */
+    /* Takes a hw_batch * over; WOULD_BLOCK leaves it with the caller. */
     uint32_t (*try_push)(void *data, void *batch);
     /* As try_push, but waits for room, at most so many nanoseconds. */
     uint32_t (*push)(void *data, void *batch, uint64_t timeout_ns);
-    /* Takes bytes, a *const RawChunk, to be parsed. framing as in RawSourceSpec. */
+    /* Takes bytes, a const hw_chunk *, to be parsed. framing as in hw_source_spec. */
     uint32_t (*push_bytes)(void *data, void *chunk, uint32_t framing);
     /* From a parser: a piece of the chunk was refused. Offset and length in the chunk, the
      * offset of the error itself, a sentence. */
@@ -704,9 +707,9 @@ HW_ASSERT(offsetof(hw_read, token) == 32, hw_read_token);
 /* The functions of a source of bytes. Calls on one source never overlap. */
 struct hw_source_functions {
     hw_table table;
-    /* Reads into the buffer and fills the *mut RawRead. WOULD_BLOCK: wait for the descriptor or
-     * a wake. END: the source is finished; len may still be more than 0. FAILED: it is closed,
-     * with the sentence in the *mut RawReport. */
+    /* Reads into the buffer and fills the hw_read *. WOULD_BLOCK: wait for the descriptor or a
+     * wake. END: the source is finished; len may still be more than 0. FAILED: it is closed,
+     * with the sentence in the hw_report *. */
     uint32_t (*read)(void *data, void *context, void *buffer, uint64_t capacity, void *read, void *report);
     /* Frees the source. */
     void (*drop)(void *data);
@@ -764,8 +767,8 @@ HW_ASSERT(offsetof(hw_watcher, drop) == 16, hw_watcher_drop);
 /* What a service input is given at its start, besides the sink. */
 struct hw_intake_functions {
     hw_table table;
-    /* Opens a source, a *const RawSourceSpec; gives its number, 0 if there is no room for more.
-     * The agent owns data of the spec in either case. */
+    /* Opens a source, a const hw_source_spec *; gives its number, 0 if there is no room for
+     * more. The agent owns data of the spec in either case. */
     uint64_t (*open)(void *data, void *spec);
     /* Says that a source may have something to read. */
     void (*wake)(void *data, uint64_t source);
@@ -826,7 +829,7 @@ struct hw_host_functions {
     void (*log)(void *data, uint32_t level, hw_bytes message);
     /* Nanoseconds since the Unix epoch, by the agent's clock. */
     int64_t (*now)(void *data);
-    /* The counter of this name among the plugin's self-metrics: a *const AtomicU64 that lives
+    /* The counter of this name among the plugin's self-metrics: a const uint64_t * that lives
      * for ever. Kind 1 counter, 2 gauge (an i64). */
     void *(*counter)(void *data, hw_bytes name, uint32_t kind);
     /* Hands the state stored under the key to the taker, once; nothing if there is none. */
@@ -835,7 +838,7 @@ struct hw_host_functions {
     uint32_t (*save_state)(void *data, hw_bytes key, hw_bytes state, void *report);
     /* Hands the secret of a reference (@{store:key}) to the taker. */
     uint32_t (*secret)(void *data, hw_bytes reference, hw_taker taker, void *report);
-    /* Makes a serializer by name with a configuration of its own: fills a *mut RawInstance with
+    /* Makes a serializer by name with a configuration of its own: fills a hw_instance * with
      * functions of the serializer kind. */
     uint32_t (*serializer)(void *data, hw_bytes name, hw_bytes config, void *out, void *report);
     /* Makes a parser by name, as serializer. */
@@ -871,7 +874,7 @@ HW_ASSERT(sizeof(hw_host) == 16, hw_host);
 HW_ASSERT(offsetof(hw_host, functions) == 0, hw_host_functions);
 HW_ASSERT(offsetof(hw_host, data) == 8, hw_host_data);
 
-/* Functions that every kind has. context is a *const RawContext, report a *mut RawReport. */
+/* Functions that every kind has. context is a const hw_context *, report a hw_report *. */
 struct hw_lifecycle_functions {
     hw_table table;
     /* Frees the instance. */
@@ -932,7 +935,7 @@ struct hw_descriptor {
     /* Hands a text about the plugin to the taker, or nothing if it has none of that kind. */
     void (*describe)(uint32_t what, hw_taker taker);
     /* Makes an instance from its table, as TOML, and one clone of the host, which it owns. On
-     * OK the instance stands in *out; else the *mut RawReport tells why. */
+     * OK the instance stands in *out; else the hw_report * tells why. */
     uint32_t (*make)(hw_bytes config, hw_host host, void **out, void *report);
     /* The functions that every kind has. */
     const hw_lifecycle_functions *lifecycle;
@@ -983,7 +986,7 @@ struct hw_service_functions {
     hw_table table;
     /* Begins; the instance owns the clone of the intake. */
     uint32_t (*start)(void *instance, void *context, hw_intake intake, void *report);
-    /* Tells what became of what it pushed: an array of RawSettlement. Called on a thread of its
+    /* Tells what became of what it pushed: an array of hw_settlement. Called on a thread of its
      * own, never overlapping itself, also while paused. */
     uint32_t (*settled)(void *instance, void *context, void *settlements, uint64_t count);
 };
@@ -1019,7 +1022,7 @@ struct hw_parser_functions {
     /* Where a text may be cut: how many of its bytes make whole records. last is not 0 if
      * nothing follows. 0 if more must be read first. */
     uint64_t (*cut)(void *instance, hw_bytes data, uint32_t last);
-    /* Parses a *const RawChunk into the sink. Bad records are told to the sink and cost
+    /* Parses a const hw_chunk * into the sink. Bad records are told to the sink and cost
      * themselves alone; a status other than OK gives the whole chunk up. */
     uint32_t (*parse)(void *instance, void *context, void *chunk, hw_sink sink, void *report);
 };
@@ -1052,8 +1055,8 @@ HW_ASSERT(offsetof(hw_parser_plugins, len) == 8, hw_parser_plugins_len);
 /* Functions of serializers. */
 struct hw_serializer_functions {
     hw_table table;
-    /* Makes the bytes of a batch, a *const RawBatch that stays the caller's, and gives them
-     * away through a *mut RawOwnedBytes. */
+    /* Makes the bytes of a batch, a const hw_batch * that stays the caller's, and gives them
+     * away through a hw_owned_bytes *. */
     uint32_t (*serialize)(void *instance, void *context, void *batch, void *out, void *report);
 };
 HW_ASSERT(sizeof(hw_serializer_functions) == 24, hw_serializer_functions);
@@ -1084,7 +1087,7 @@ HW_ASSERT(offsetof(hw_serializer_plugins, len) == 8, hw_serializer_plugins_len);
 /* Functions of processors. */
 struct hw_processor_functions {
     hw_table table;
-    /* Takes a *mut RawBatch over and pushes what comes of it. */
+    /* Takes a hw_batch * over and pushes what comes of it. */
     uint32_t (*process)(void *instance, void *context, void *batch, hw_sink sink, void *report);
     /* Does what is due by the clock and writes into next_ns when it wants to be called again:
      * nanoseconds since the epoch, i64::MAX for never. */
@@ -1122,7 +1125,7 @@ HW_ASSERT(offsetof(hw_processor_plugins, len) == 8, hw_processor_plugins_len);
 /* Functions of aggregators. */
 struct hw_aggregator_functions {
     hw_table table;
-    /* Adds a batch, a *const RawBatch that stays the caller's. */
+    /* Adds a batch, a const hw_batch * that stays the caller's. */
     uint32_t (*apply)(void *instance, void *context, void *batch, void *report);
     /* As ProcessorFunctions::tick. */
     uint32_t (*tick)(void *instance, void *context, hw_sink sink, int64_t *next_ns, void *report);
@@ -1159,7 +1162,7 @@ HW_ASSERT(offsetof(hw_aggregator_plugins, len) == 8, hw_aggregator_plugins_len);
 /* Functions of outputs. */
 struct hw_output_functions {
     hw_table table;
-    /* Makes one attempt to write an array of RawBatch, which stay the caller's. */
+    /* Makes one attempt to write an array of hw_batch, which stay the caller's. */
     uint32_t (*write)(void *instance, void *context, void *batches, uint64_t count, void *report);
     /* With SERIALIZED: makes one attempt to write bytes. */
     uint32_t (*write_bytes)(void *instance, void *context, hw_bytes bytes, void *report);
@@ -1225,7 +1228,7 @@ struct hw_root {
     hw_bytes version;
     /* The version of the interface it was built with, major in the high half. */
     uint32_t interface;
-    /* Told once, before any other call: a *const RawSetup. */
+    /* Told once, before any other call: a const hw_setup *. */
     void (*set_up)(void *setup);
     /* Its gathered inputs. */
     hw_input_plugins (*inputs)(void);

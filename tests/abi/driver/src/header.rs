@@ -288,7 +288,7 @@ fn comment(out: &mut String, indent: &str, lines: &[String]) {
         let close = text[end..].find(')').map_or(text.len(), |at| end + at + 1);
         text.replace_range(end..close, "]");
     }
-    let text = text.replace(['[', ']', '`'], "").replace("  ", " ");
+    let text = in_c(&text.replace(['[', ']', '`'], ""));
     let width = 96 - indent.len();
     let (mut line, mut first) = (String::new(), true);
     let mut flush = |line: &mut String, last: bool| {
@@ -306,6 +306,35 @@ fn comment(out: &mut String, indent: &str, lines: &[String]) {
         line.push(' ');
     }
     flush(&mut line, true);
+}
+
+/// Words about Rust types in those of C.
+fn in_c(text: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let name = word.trim_end_matches(|c: char| !c.is_alphanumeric());
+        let tail = &word[name.len()..];
+        let c = match name.strip_prefix("Raw") {
+            Some(rest) if rest.starts_with(char::is_uppercase) => c_name(name),
+            _ => match name {
+                "AtomicU64" => "uint64_t".to_owned(),
+                "section::MUST_UNDERSTAND" => "HW_SECTION_MUST_UNDERSTAND".to_owned(),
+                _ => {
+                    words.push(word.to_owned());
+                    continue;
+                }
+            },
+        };
+        match words.pop() {
+            Some(last) if last == "*const" => words.push(format!("const {c} *{tail}")),
+            Some(last) if last == "*mut" => words.push(format!("{c} *{tail}")),
+            last => {
+                words.extend(last);
+                words.push(format!("{c}{tail}"));
+            }
+        }
+    }
+    words.join(" ")
 }
 
 /// The names of a function's parameters as they stand in the source.

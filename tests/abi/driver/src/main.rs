@@ -1,11 +1,13 @@
 //! Stands in for the agent: loads libraries by the agent's own loader and drives their plugins
 //! through the interface. `abi-driver old|new DIRECTORY` checks the fixture of 1.0 or of 1.1 that
 //! lies in the directory, `bad` libraries that must be refused, `c` how a C program reads a batch;
-//! `header` writes the C header of an interface. Built with feature `v1_1` it is an agent of 1.1.
+//! `exports` what libraries show to the linker; `header` writes the C header of an interface. Built
+//! with feature `v1_1` it is an agent of 1.1.
 
 #[allow(dead_code, unused_imports)]
 #[path = "loader/mod.rs"]
 mod loader;
+mod exports;
 mod grown;
 mod header;
 mod host;
@@ -23,11 +25,12 @@ pub static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let usage = "usage: abi-driver old|new|bad|c|header DIRECTORY";
+    let usage = "usage: abi-driver old|new|bad|c|header|exports DIRECTORY";
     let (scenario, directory) =
         (arguments.next().expect(usage), arguments.next().expect(usage));
     match scenario.as_str() {
         "header" => print!("{}", header::write(directory.as_ref())),
+        "exports" => exports::check(directory.as_ref()),
         "c" => in_c::check(directory.as_ref()),
         _ => libraries(&scenario, &directory),
     }

@@ -1,5 +1,6 @@
 //! What is measured: configurations, and the bars of the design's section 8.
 
+use headwater_tests::digest::digest;
 use headwater_tests::load::{Form, Load};
 
 use crate::verify::{self, Expected};
@@ -168,7 +169,7 @@ impl Row {
         } else if self.stages == EDIT {
             Expected::Lines(verify::digest_edited(text))
         } else {
-            Expected::Lines(verify::digest(text))
+            Expected::Lines(digest(text))
         }
     }
 }

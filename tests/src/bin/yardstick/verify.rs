@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use headwater_tests::digest::{Digest, digest, digest_with, parts};
 use headwater_tests::points;
 
 /// What an output must hold.
@@ -17,13 +18,6 @@ pub enum Expected {
     Groups(HashMap<(Option<i64>, String), Group>),
 }
 
-/// Lines in any order: how many, and a sum over a hash of each one's series, values and time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Digest {
-    pub lines: u64,
-    sum: u64,
-}
-
 /// Aggregates of a group.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Group {
@@ -34,57 +28,6 @@ pub struct Group {
 }
 
 const WINDOW_NS: i64 = 10_000_000_000;
-
-fn mix(hash: u64, word: u64) -> u64 {
-    (hash ^ word).wrapping_mul(0x9fb2_1c65_1e98_df25).rotate_left(29)
-}
-
-fn mix_bytes(hash: u64, bytes: &[u8]) -> u64 {
-    bytes.chunks(8).fold(mix(hash, bytes.len() as u64), |hash, chunk| {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        mix(hash, u64::from_le_bytes(word))
-    })
-}
-
-/// Key, fields and time of a line of the load, which has no escapes.
-fn parts(line: &str) -> Option<(&str, &str, Option<&str>)> {
-    let (key, rest) = line.split_once(' ')?;
-    match rest.split_once(' ') {
-        Some((fields, time)) => Some((key, fields, Some(time))),
-        None => Some((key, rest, None)),
-    }
-}
-
-fn hash(key: &str, fields: &str, time: Option<&str>) -> u64 {
-    let mut hash = mix_bytes(1, key.as_bytes());
-    for field in fields.split(',') {
-        let (key, value) = field.split_once('=').unwrap_or((field, ""));
-        hash = mix_bytes(hash, key.as_bytes());
-        // Doubles may be written in another way; everything else stands as it came.
-        hash = match value.parse::<f64>() {
-            Ok(double) => mix(hash, double.to_bits()),
-            Err(_) => mix_bytes(hash, value.as_bytes()),
-        };
-    }
-    mix_bytes(hash, time.unwrap_or_default().as_bytes())
-}
-
-fn digest_with<'a>(text: &'a [u8], edit: impl Fn(&'a str) -> Option<String>) -> Digest {
-    let mut digest = Digest::default();
-    for line in std::str::from_utf8(text).unwrap_or_default().lines() {
-        let Some((key, fields, time)) = parts(line) else { continue };
-        let Some(key) = edit(key) else { continue };
-        digest.lines += 1;
-        digest.sum = digest.sum.wrapping_add(hash(&key, fields, time));
-    }
-    digest
-}
-
-/// The lines as they stand.
-pub fn digest(text: &[u8]) -> Digest {
-    digest_with(text, |key| Some(key.to_owned()))
-}
 
 /// The lines as the stages `rename`, `regex` and `tagdrop` should leave them.
 pub fn digest_edited(text: &[u8]) -> Digest {

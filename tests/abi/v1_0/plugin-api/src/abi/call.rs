@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::envelope::RawBatch;
 use super::host::{
-    RawChunk, RawHost, RawIntake, RawInstance, RawRead, RawSink, RawSourceSpec, SourceFunctions, Watcher, SourceFunctionsRef, chunk_flag, source_flag,
+    RawChunk, RawHost, RawInstance, RawIntake, RawRead, RawSink, RawSourceSpec, SourceFunctions,
+    SourceFunctionsRef, Watcher, chunk_flag, source_flag,
 };
 use super::{Address, Bytes, Taker, report, shim, status};
 use crate::batch::Batch;
@@ -90,9 +91,8 @@ pub fn push_bytes(
         tags: Bytes::new(&tags),
     };
     // SAFETY: see the module.
-    let code = unsafe {
-        sink.functions.push_bytes()(sink.data, (&raw mut chunk).cast(), framing.code())
-    };
+    let code =
+        unsafe { sink.functions.push_bytes()(sink.data, (&raw mut chunk).cast(), framing.code()) };
     match code {
         status::OK => Ok(()),
         status::WOULD_BLOCK => Err(Error::would_block()),
@@ -292,9 +292,8 @@ pub fn counter(host: &RawHost, name: &str, kind: u32) -> Option<&'static AtomicU
 pub fn load_state(host: &RawHost, key: &str) -> Option<Vec<u8>> {
     let mut state = Vec::new();
     // SAFETY: see the module.
-    let code = unsafe {
-        host.functions.load_state()(host.data, bytes(key), Taker::into(&mut state))
-    };
+    let code =
+        unsafe { host.functions.load_state()(host.data, bytes(key), Taker::into(&mut state)) };
     (code == status::OK).then_some(state)
 }
 
@@ -353,9 +352,7 @@ pub fn serializer(
 pub fn self_metrics(host: &RawHost) -> Result<Batch, Error> {
     let mut serial = Vec::new();
     // SAFETY: see the module.
-    let code = unsafe {
-        host.functions.self_metrics()(host.data, Taker::into(&mut serial))
-    };
+    let code = unsafe { host.functions.self_metrics()(host.data, Taker::into(&mut serial)) };
     if code != status::OK {
         return Err(Error::failed("the agent gave no self-metrics"));
     }

@@ -245,11 +245,7 @@ pub struct IntakeFunctions {
     pub close: unsafe extern "C" fn(data: Address, source: u64),
     /// Waits for readability of a descriptor on the agent's threads and calls the watcher. Gives the watch's number, a source for
     /// `wake` and `close`.
-    pub watch: unsafe extern "C" fn(
-        data: Address,
-        descriptor: i32,
-        watcher: Watcher,
-    ) -> u64,
+    pub watch: unsafe extern "C" fn(data: Address, descriptor: i32, watcher: Watcher) -> u64,
     /// One clone more of the intake.
     pub retain: unsafe extern "C" fn(data: Address),
     /// Gives a clone back.
@@ -297,20 +293,13 @@ pub struct HostFunctions {
     /// ever. Kind 1 counter, 2 gauge (an i64).
     pub counter: unsafe extern "C" fn(data: Address, name: Bytes, kind: u32) -> Address,
     /// Hands the state stored under the key to the taker, once; nothing if there is none.
-    pub load_state: unsafe extern "C" fn(
-        data: Address,
-        key: Bytes,
-        taker: Taker,
-    ) -> u32,
+    pub load_state: unsafe extern "C" fn(data: Address, key: Bytes, taker: Taker) -> u32,
     /// Stores state durably under the key.
-    pub save_state: unsafe extern "C" fn(data: Address, key: Bytes, state: Bytes, report: Address) -> u32,
+    pub save_state:
+        unsafe extern "C" fn(data: Address, key: Bytes, state: Bytes, report: Address) -> u32,
     /// Hands the secret of a reference (`@{store:key}`) to the taker.
-    pub secret: unsafe extern "C" fn(
-        data: Address,
-        reference: Bytes,
-        taker: Taker,
-        report: Address,
-    ) -> u32,
+    pub secret:
+        unsafe extern "C" fn(data: Address, reference: Bytes, taker: Taker, report: Address) -> u32,
     /// Makes a serializer by name with a configuration of its own: fills a
     /// `*mut `[`RawInstance`]` with functions of the serializer kind.
     pub serializer: unsafe extern "C" fn(
@@ -329,10 +318,7 @@ pub struct HostFunctions {
         report: Address,
     ) -> u32,
     /// Hands all self-metrics to the taker, one serial batch.
-    pub self_metrics: unsafe extern "C" fn(
-        data: Address,
-        taker: Taker,
-    ) -> u32,
+    pub self_metrics: unsafe extern "C" fn(data: Address, taker: Taker) -> u32,
     /// One clone more of the host handle.
     pub retain: unsafe extern "C" fn(data: Address),
     /// Gives a clone back.

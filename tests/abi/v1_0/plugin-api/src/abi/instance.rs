@@ -176,12 +176,7 @@ impl InputInstance {
         let mut context = cx.to_raw();
         // SAFETY: see the module.
         report::call(|report| unsafe {
-            self.functions.gather()(
-                self.base.data,
-                (&raw mut context).cast(),
-                sink,
-                report.cast(),
-            )
+            self.functions.gather()(self.base.data, (&raw mut context).cast(), sink, report.cast())
         })
     }
 }
@@ -192,12 +187,7 @@ impl ServiceInstance {
         let mut context = cx.to_raw();
         // SAFETY: see the module.
         report::call(|report| unsafe {
-            self.functions.start()(
-                self.base.data,
-                (&raw mut context).cast(),
-                intake,
-                report.cast(),
-            )
+            self.functions.start()(self.base.data, (&raw mut context).cast(), intake, report.cast())
         })
     }
 
@@ -244,8 +234,7 @@ impl ParserInstance {
     /// See [`Parser::cut`](crate::plugin::Parser::cut).
     pub fn cut(&self, data: &[u8], last: bool) -> usize {
         // SAFETY: see the module.
-        let n =
-            unsafe { self.functions.cut()(self.base.data, Bytes::new(data), u32::from(last)) };
+        let n = unsafe { self.functions.cut()(self.base.data, Bytes::new(data), u32::from(last)) };
         (n as usize).min(data.len())
     }
 
@@ -445,12 +434,7 @@ stage!(AggregatorInstance);
 
 impl ProcessorInstance {
     /// See [`Processor::process`](crate::plugin::Processor::process).
-    pub fn process(
-        &mut self,
-        cx: &Context<'_>,
-        batch: Batch,
-        sink: RawSink,
-    ) -> Result<(), Error> {
+    pub fn process(&mut self, cx: &Context<'_>, batch: Batch, sink: RawSink) -> Result<(), Error> {
         let mut context = cx.to_raw();
         let mut raw = RawBatch::new(batch);
         // SAFETY: see the module.

@@ -26,6 +26,9 @@ pub mod capability {
     pub const SERIALIZED: u64 = 32;
     /// An input that makes bytes: `data_format` in its table chooses the parser.
     pub const PARSED: u64 = 64;
+    /// An input whose points compare with the gather before: a single gather (`--once`) is preceded by
+    /// one that nobody sees.
+    pub const DIFFERENTIAL: u64 = 128;
 }
 
 /// Kinds of plugins.
@@ -71,10 +74,7 @@ pub struct Descriptor {
     /// One sentence.
     pub summary: Bytes,
     /// Hands a text about the plugin to the taker, or nothing if it has none of that kind.
-    pub describe: unsafe extern "C" fn(
-        what: u32,
-        taker: Taker,
-    ),
+    pub describe: unsafe extern "C" fn(what: u32, taker: Taker),
     /// Makes an instance from its table, as TOML, and one clone of the host, which it owns. On `OK`
     /// the instance stands in `*out`; else the `*mut RawReport` tells why.
     pub make: unsafe extern "C" fn(

@@ -72,8 +72,7 @@ pub unsafe fn root(header: std::ptr::NonNull<u8>) -> Result<RootRef, RootFault> 
     }
     // SAFETY: the layouts fit: where one side's table is longer, its fields behind the common ones
     // are read through accessors that ask the table itself whether it has them.
-    let root =
-        unsafe { header.unchecked_layout::<RootRef>() }.map_err(|_| RootFault::Panicked)?;
+    let root = unsafe { header.unchecked_layout::<RootRef>() }.map_err(|_| RootFault::Panicked)?;
     if root.interface() >> 16 != INTERFACE >> 16 {
         let version = root.interface();
         return Err(RootFault::Epoch(format!("{}.{}", version >> 16, version & 0xffff), agent));

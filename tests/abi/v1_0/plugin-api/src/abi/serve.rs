@@ -294,11 +294,7 @@ unsafe extern "C" fn host_counter(data: Address, name: Bytes, kind: u32) -> Addr
     catch_unwind(AssertUnwindSafe(run)).unwrap_or(std::ptr::null_mut())
 }
 
-unsafe extern "C" fn host_load_state(
-    data: Address,
-    key: Bytes,
-    taker: Taker,
-) -> u32 {
+unsafe extern "C" fn host_load_state(data: Address, key: Bytes, taker: Taker) -> u32 {
     // SAFETY: see the module.
     guarded(|| unsafe {
         match shared::<dyn HostServices>(data).load_state(&key.to_text()) {
@@ -627,11 +623,7 @@ unsafe extern "C" fn intake_close(data: Address, source: u64) {
     });
 }
 
-unsafe extern "C" fn intake_watch(
-    data: Address,
-    descriptor: i32,
-    watcher: Watcher,
-) -> u64 {
+unsafe extern "C" fn intake_watch(data: Address, descriptor: i32, watcher: Watcher) -> u64 {
     let watched = Watched(watcher);
     // SAFETY: see the module.
     let run = || unsafe { shared::<dyn IntakeServices>(data) }.watch(descriptor, watched);

@@ -18,8 +18,8 @@ use super::{Address, Bytes, Taker, owned, report, status};
 use crate::batch::BatchBuilder;
 use crate::config;
 use crate::plugin::{
-    Aggregator, Context, Control, Error, ErrorKind, Gather, Host, Input, Intake, Output,
-    ParseSink, Parser, Plugin, Processor, Serializer, ServiceInput, Settlement, Sink,
+    Aggregator, Context, Control, Error, ErrorKind, Gather, Host, Input, Intake, Output, ParseSink,
+    Parser, Plugin, Processor, Serializer, ServiceInput, Settlement, Sink,
 };
 
 /// An instance with what its kind reuses from call to call.
@@ -153,10 +153,7 @@ unsafe extern "C" fn make<P: Plugin>(
     })
 }
 
-unsafe extern "C" fn describe<P: Plugin, const KIND: u32>(
-    what: u32,
-    taker: Taker,
-) {
+unsafe extern "C" fn describe<P: Plugin, const KIND: u32>(what: u32, taker: Taker) {
     let _ = catch_unwind(AssertUnwindSafe(|| {
         let section = match KIND {
             plugin_kind::INPUT | plugin_kind::SERVICE_INPUT => "inputs",
@@ -260,8 +257,7 @@ pub fn service<P: ServiceInput>(version: &'static str) -> ServicePlugin {
     }
     ServicePlugin {
         descriptor: descriptor::<P, { plugin_kind::SERVICE_INPUT }>(version),
-        functions: ServiceFunctions { start: start::<P>, settled: settled::<P> }
-            .leak_into_prefix(),
+        functions: ServiceFunctions { start: start::<P>, settled: settled::<P> }.leak_into_prefix(),
     }
 }
 
@@ -282,11 +278,7 @@ pub fn parser<P: Parser>(version: &'static str) -> ParserPlugin {
         guarded(report, || {
             // SAFETY: see the module.
             let (boxed, chunk, context) = unsafe {
-                (
-                    boxed::<P>(instance),
-                    &*chunk.cast::<RawChunk>(),
-                    self::context(context),
-                )
+                (boxed::<P>(instance), &*chunk.cast::<RawChunk>(), self::context(context))
             };
             let data = &super::call::padded(chunk)[..chunk.len as usize];
             boxed.plugin.parse(&context, data, &mut ParseSink { chunk, raw: sink })

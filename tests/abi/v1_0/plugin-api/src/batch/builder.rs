@@ -252,12 +252,7 @@ impl BatchBuilder {
         }
         let index = set.shapes.len() as u32;
         let count = (set.fields.len() - first) as u32;
-        set.shapes.push(Shape {
-            fields: first as u32,
-            field_count: count,
-            slots: count,
-            flags: 0,
-        });
+        set.shapes.push(Shape { fields: first as u32, field_count: count, slots: count, flags: 0 });
         index
     }
 

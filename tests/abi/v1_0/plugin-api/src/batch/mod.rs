@@ -175,9 +175,7 @@ impl Batch {
         let selection = self.selection();
         self.tables.rows().iter().enumerate().filter(move |(index, _)| match selection {
             None => true,
-            Some(words) => {
-                words.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
-            }
+            Some(words) => words.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1),
         })
     }
 

@@ -106,7 +106,10 @@ fn shapes(tables: &Tables, count: usize) -> Result<(), Malformed> {
                 return fail(format!("a field of shape {index} names symbol {}", field.key));
             }
             if field.slot >= shape.slots {
-                return fail(format!("shape {index} has {} slots, not {}", shape.slots, field.slot));
+                return fail(format!(
+                    "shape {index} has {} slots, not {}",
+                    shape.slots, field.slot
+                ));
             }
         }
     }

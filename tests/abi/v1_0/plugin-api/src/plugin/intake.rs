@@ -218,4 +218,3 @@ impl Drop for Intake {
         call::release_intake(&self.raw);
     }
 }
-

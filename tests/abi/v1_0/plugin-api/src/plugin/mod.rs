@@ -17,9 +17,9 @@ mod sink;
 pub use context::Context;
 pub use delivery::{Delivery, Outcome};
 pub use error::{Error, ErrorKind};
+pub use family::{Family, Manifest, manifest_bytes, manifest_len};
 #[doc(hidden)]
 pub use family::{Lists, root as family_root};
-pub use family::{Family, Manifest, manifest_bytes, manifest_len};
 pub use host::{Counter, Gauge, Host, Level, OwnedSerializer};
 pub use intake::{Framing, Intake, Read, ReadBuffer, Settlement, Source, SourceSpec};
 pub use sink::{Gather, ParseSink, Sink};
@@ -47,6 +47,8 @@ impl Capabilities {
     pub const SERIALIZED: Self = Self(capability::SERIALIZED);
     /// See [`capability::PARSED`].
     pub const PARSED: Self = Self(capability::PARSED);
+    /// See [`capability::DIFFERENTIAL`].
+    pub const DIFFERENTIAL: Self = Self(capability::DIFFERENTIAL);
 
     /// Both.
     pub const fn and(self, other: Self) -> Self {

@@ -55,7 +55,12 @@ impl Gather<'_> {
     ///
     /// # Errors
     /// The parser's, for the whole text; bad records are counted and logged by the agent.
-    pub fn bytes(&mut self, framing: Framing, data: &[u8], tags: &[(&str, &str)]) -> Result<(), Error> {
+    pub fn bytes(
+        &mut self,
+        framing: Framing,
+        data: &[u8],
+        tags: &[(&str, &str)],
+    ) -> Result<(), Error> {
         self.flush();
         call::push_bytes(&self.raw, framing, data, tags, None, 0)
     }

@@ -137,9 +137,7 @@ impl HostServices for TestHost {
     }
     fn counter(&self, name: &str, _gauge: bool) -> &'static AtomicU64 {
         let mut counters = self.counters.lock().unwrap_or_else(|e| e.into_inner());
-        counters
-            .entry(name.to_owned())
-            .or_insert_with(|| Box::leak(Box::new(AtomicU64::new(0))))
+        counters.entry(name.to_owned()).or_insert_with(|| Box::leak(Box::new(AtomicU64::new(0))))
     }
     fn load_state(&self, key: &str) -> Option<Vec<u8>> {
         self.state.lock().unwrap_or_else(|e| e.into_inner()).get(key).cloned()
@@ -198,9 +196,8 @@ impl Driven<InputInstance> {
     /// Gathers once.
     pub fn gather(&mut self, now_ns: i64) -> (Collected, Result<(), Error>) {
         let mut collected = Collected::default();
-        let result = serve::with_sink(&mut collected, |sink| {
-            self.instance.gather(&context(now_ns), sink)
-        });
+        let result =
+            serve::with_sink(&mut collected, |sink| self.instance.gather(&context(now_ns), sink));
         (collected, result)
     }
 }
