@@ -1,7 +1,7 @@
 //! `headwater run`: reads the configuration, opens log and state, and hands all to the pipeline.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,7 +84,10 @@ fn start(
         log.log_each(Level::Information, line);
     }
     let mode = mode(options);
-    let state = open_state(&plan.agent.statefile, environment, mode)?;
+    let (state, complaint) = open_state(&plan.agent.statefile, environment, mode)?;
+    if let Some(complaint) = complaint {
+        log.warn(complaint);
+    }
     match state.folder() {
         Some(folder) => log.debug(format_args!("state is kept in {}", folder.display())),
         None => log.debug("state ends with the process"),
@@ -149,33 +152,24 @@ fn log_options(options: &Options, agent: &AgentConfig) -> Result<LogOptions, Str
 }
 
 /// A test must not move what the running agent remembers. Without a folder that the agent may write,
-/// state ends with the process, unless a folder was asked for.
-fn open_state(statefile: &str, environment: &dyn Environment, mode: Mode) -> Result<Store, String> {
+/// state ends with the process: an error if a folder was asked for, else a sentence for the log.
+fn open_state(
+    statefile: &str,
+    environment: &dyn Environment,
+    mode: Mode,
+) -> Result<(Store, Option<String>), String> {
     if matches!(mode, Mode::Test(_)) {
-        return Ok(Store::in_memory());
+        return Ok((Store::in_memory(), None));
     }
     let variable = environment.var("STATE_DIRECTORY");
     let Some(folder) = default_folder(statefile, variable.as_deref()) else {
-        return Ok(Store::in_memory());
+        return Ok((Store::in_memory(), None));
     };
-    let asked_for = !statefile.is_empty() || variable.is_some();
-    if !asked_for && !is_writable(&folder) {
-        return Ok(Store::in_memory());
+    match Store::open(&folder) {
+        Ok(store) => Ok((store, None)),
+        Err(error) if !statefile.is_empty() || variable.is_some() => Err(error),
+        Err(error) => Ok((Store::in_memory(), Some(error))),
     }
-    Store::open(&folder)
-}
-
-/// Whether the folder of an installed agent is this user's to write.
-fn is_writable(folder: &Path) -> bool {
-    let parent = folder.parent().unwrap_or(folder);
-    std::fs::create_dir_all(folder).is_ok()
-        && std::fs::metadata(parent).is_ok_and(|metadata| !metadata.permissions().readonly())
-        && std::fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(folder.join("lock"))
-            .is_ok()
 }
 
 /// What there is of each kind.
@@ -272,7 +266,7 @@ mod tests {
         let given = folder.path().join("given");
         let vars = Vars(vec![("STATE_DIRECTORY".into(), given.display().to_string())]);
         let text = named.display().to_string();
-        let open = |statefile: &str, mode| open_state(statefile, &vars, mode).unwrap();
+        let open = |statefile: &str, mode| open_state(statefile, &vars, mode).unwrap().0;
         assert_eq!(open(&text, Mode::Run).folder(), Some(named.as_path()));
         let once = Mode::Once(Duration::ZERO);
         assert_eq!(open("", once).folder(), Some(given.join("state").as_path()));

@@ -163,9 +163,8 @@ impl Reactor {
             }
         };
         match watch {
-            Some(Entry::Watch(watch)) => {
-                watch.watched.lock().unwrap_or_else(PoisonError::into_inner).take();
-            }
+            // A watch whose call runs, perhaps this very one, ends with that call.
+            Some(Entry::Watch(watch)) => end_watch(&watch),
             _ => self.make_ready(id),
         }
     }
@@ -279,7 +278,7 @@ impl Reactor {
                     self.behind.lock().unwrap_or_else(PoisonError::into_inner).push(id);
                     true
                 };
-                source.handle(core, worker, &held, &|next| match next {
+                let next = source.handle(core, worker, &held, &|next| match next {
                     Next::Wait => {
                         if let Some(descriptor) = descriptor {
                             self.arm(descriptor, id);
@@ -289,11 +288,12 @@ impl Reactor {
                     Next::Held => {}
                     Next::Over => self.remove(id),
                 });
-                let behind = {
+                if next != Next::Held {
+                    // A chunk was finished: those that waited for slower ones may go on.
                     let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
-                    std::mem::take(&mut *behind)
-                };
-                self.wake_all(behind);
+                    let behind = std::mem::take(&mut *behind);
+                    self.wake_all(behind);
+                }
             }
         }
     }
@@ -355,8 +355,14 @@ impl Reactor {
         };
         for entry in entries.into_values() {
             if let Entry::Watch(watch) = entry {
-                watch.watched.lock().unwrap_or_else(PoisonError::into_inner).take();
+                end_watch(&watch);
             }
         }
+    }
+}
+
+fn end_watch(watch: &WatchState) {
+    if let Ok(mut watched) = watch.watched.try_lock() {
+        watched.take();
     }
 }

@@ -37,6 +37,8 @@ pub struct SourceState {
     map: Mutex<SeriesMap>,
     /// Whether it is to be closed when it next comes up.
     closing: AtomicBool,
+    /// Whether it was woken while a worker read it.
+    again: AtomicBool,
     /// Lines before the chunk whose turn it is.
     lines: AtomicU64,
 }
@@ -119,6 +121,7 @@ impl SourceState {
             order: Order::default(),
             map: Mutex::default(),
             closing: AtomicBool::new(false),
+            again: AtomicBool::new(false),
             lines: AtomicU64::new(0),
         }
     }
@@ -149,10 +152,18 @@ impl SourceState {
         held: &dyn Fn(u64) -> bool,
         rearm: &dyn Fn(Next),
     ) -> Next {
-        let Ok(mut reader) = self.reader.try_lock() else {
-            // Another worker reads; it will rearm the source.
-            return Next::Held;
+        let mut reader = match self.reader.try_lock() {
+            Ok(reader) => reader,
+            Err(_) => {
+                // Another worker reads. It looks at this once it is done; if it is by now, read.
+                self.again.store(true, Ordering::Release);
+                match self.reader.try_lock() {
+                    Ok(reader) => reader,
+                    Err(_) => return Next::Held,
+                }
+            }
         };
+        self.again.store(false, Ordering::Release);
         if reader.source.is_none() {
             return Next::Over;
         }
@@ -169,6 +180,8 @@ impl SourceState {
             reader.source = None;
         }
         drop(reader);
+        let woken = self.again.swap(false, Ordering::AcqRel);
+        let next = if woken && next == Next::Wait { Next::Again } else { next };
         rearm(next);
         if let Some(piece) = piece {
             self.work(core, worker, &piece);
