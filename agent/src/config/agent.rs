@@ -79,7 +79,7 @@ headwater_plugin_api::config! {
         pub logformat: LogFormat = LogFormat::Text,
         /// The key of the message in structured log lines.
         pub structured_log_message_key: String = "msg".into(),
-        /// The time zone of log lines. Only UTC (or empty) has an effect.
+        /// The time zone of log lines: UTC (or empty), "local", or a name such as "Europe/Berlin".
         pub log_with_timezone: String = String::new(),
         /// Start a new log file at this age; only 0 is accepted, see `logfile`.
         pub logfile_rotation_interval: Duration = Duration::ZERO,
@@ -304,17 +304,13 @@ fn findings(config: &AgentConfig, table: &DeTable<'_>) -> Vec<Finding> {
         format!("`buffer_strategy = \"{}\"` is not supported yet", config.buffer_strategy.word()),
         Some("remove it; points wait in memory, bounded by metric_buffer_limit"),
     );
-    for (key, asked) in [
-        ("logfile_rotation_interval", !config.logfile_rotation_interval.is_zero()),
-        ("logfile_rotation_max_size", config.logfile_rotation_max_size.get() > 0),
-    ] {
-        error(
-            asked,
-            key,
-            format!("`{key}`: the agent does not rotate its log file"),
-            Some("remove it and let logrotate do it (with copytruncate)"),
-        );
-    }
+    let zone = crate::observe::Zone::named(&config.log_with_timezone);
+    error(
+        zone.is_err(),
+        "log_with_timezone",
+        zone.err().unwrap_or_default(),
+        None,
+    );
     let mut warning = |condition: bool, key, why: &str| {
         if condition {
             found.push(Finding {
@@ -326,17 +322,6 @@ fn findings(config: &AgentConfig, table: &DeTable<'_>) -> Vec<Finding> {
         }
     };
     let set = |key: &str| table.contains_key(key);
-    let zone = config.log_with_timezone.as_str();
-    warning(
-        !zone.is_empty() && !zone.eq_ignore_ascii_case("utc"),
-        "log_with_timezone",
-        "log lines are in UTC",
-    );
-    warning(
-        set("logfile_rotation_max_archives"),
-        "logfile_rotation_max_archives",
-        "the agent does not rotate its log file",
-    );
     warning(
         set("config_url_retry_attempts"),
         "config_url_retry_attempts",
@@ -450,14 +435,6 @@ mod tests {
         );
         check("buffer_strategy = 'dsk'", "f1:1:19: error: `buffer_strategy` takes \"memory\",");
         check(
-            "logfile_rotation_max_size = '1MB'",
-            "f1:1:29: error: `logfile_rotation_max_size`: the agent does not",
-        );
-        check(
-            "logfile_rotation_interval = '1d'",
-            "f1:1:29: error: `logfile_rotation_interval`: the agent does not",
-        );
-        check(
             "logtarget = 'x'",
             "f1:1:1: error: `logtarget` is refused: the log goes to `logfile`",
         );
@@ -468,15 +445,15 @@ mod tests {
         );
         check("buffer_directory = '/x'", "f1:1:20: warning: `buffer_directory` has no effect");
         check(
-            "log_with_timezone = 'local'",
-            "f1:1:21: warning: `log_with_timezone` has no effect: log lines are in UTC",
+            "log_with_timezone = '../x'",
+            "f1:1:21: error: \"../x\" is not a time zone; write \"UTC\"",
         );
     }
 
     #[test]
     fn what_asks_for_nothing_is_accepted() {
         let (_, said) = load(&[
-            "buffer_strategy = 'memory'\nbuffer_directory = ''\nlogfile_rotation_interval = '0h'\nlogfile_rotation_max_size = '0MB'\nlog_with_timezone = 'UTC'",
+            "buffer_strategy = 'memory'\nbuffer_directory = ''\nlogfile_rotation_interval = '1d'\nlogfile_rotation_max_size = '1MB'\nlog_with_timezone = 'UTC'",
         ]);
         assert!(said.is_empty(), "{said:?}");
     }

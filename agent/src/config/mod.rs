@@ -87,6 +87,8 @@ pub trait Schemas {
 /// What the command line says of the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
+    /// Texts that stand in no file, by the name that messages give them.
+    pub texts: Vec<(String, String)>,
     /// Files, or folders whose `*.toml` and `*.conf` count (`--config`).
     pub files: Vec<PathBuf>,
     /// Folders, with all that is in them (`--config-directory`). Without these and files, the

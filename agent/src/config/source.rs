@@ -95,12 +95,15 @@ pub fn read_all(
         }
         add_folder(folder, Some(0), &mut paths, diagnostics);
     }
-    if options.files.is_empty() && options.directories.is_empty() {
+    let named = options.files.is_empty() && options.directories.is_empty();
+    if named && options.texts.is_empty() {
         add_defaults(environment, &mut paths, diagnostics);
     }
 
     let mut seen = HashSet::new();
     let mut files = Vec::new();
+    let given = options.texts.iter().enumerate();
+    files.extend(given.map(|(order, (name, text))| SourceFile::new(name, order, text.clone())));
     for (order, path) in paths.into_iter().enumerate() {
         let identity = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         if !seen.insert(identity) {

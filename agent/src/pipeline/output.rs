@@ -406,14 +406,14 @@ impl Output {
                     Ok(())
                 }
                 _ => {
-                    self.failed(&error);
+                    self.failed(&error, points);
                     Err(items)
                 }
             },
             CallError::Panicked(message) => {
                 let error = Error::failed(format!("the plugin panicked: {message}"));
                 self.queue().connected = false;
-                self.failed(&error);
+                self.failed(&error, points);
                 items.iter_mut().for_each(|item| item.panics += 1);
                 let (give_up, keep): (VecDeque<_>, VecDeque<_>) =
                     items.into_iter().partition(|item| item.panics >= 3);
@@ -429,7 +429,7 @@ impl Output {
             }
             CallError::TooLate | CallError::Unavailable(_) => {
                 self.queue().connected = false;
-                self.failed(&as_error(error));
+                self.failed(&as_error(error), points);
                 Err(items)
             }
         }
@@ -447,7 +447,7 @@ impl Output {
         }
     }
 
-    fn failed(&self, error: &Error) -> Instant {
+    fn failed(&self, error: &Error, held: u64) -> Instant {
         let mut queue = self.queue();
         if matches!(error.kind(), ErrorKind::NotConnected) {
             queue.connected = false;
@@ -460,7 +460,7 @@ impl Output {
         let not_before = Instant::now() + pause;
         queue.failures = queue.failures.saturating_add(1);
         queue.not_before = Some(not_before);
-        let message = format!("{error}; {} points wait", queue.points);
+        let message = format!("{error}; {} points wait", queue.points + held);
         let new = queue.last_error != error.message();
         if new {
             queue.last_error = error.message().to_owned();
@@ -494,6 +494,7 @@ impl Output {
     /// lost and counted; gives how many points.
     pub fn close(&self, deadline: Instant, host: &OutputHost<'_>) -> u64 {
         self.closing.store(true, Ordering::Relaxed);
+        let mut pause = Duration::from_millis(20);
         loop {
             match self.flush(false, host) {
                 Flushed::Done => break,
@@ -502,7 +503,8 @@ impl Output {
                     if left.is_zero() || self.slot.is_given_up() {
                         break;
                     }
-                    std::thread::sleep(left.min(Duration::from_millis(50)));
+                    std::thread::sleep(left.min(pause));
+                    pause = (pause * 2).min(Duration::from_secs(1));
                 }
             }
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use headwater_plugin_api::plugin::Control;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::build::{Builder, Built, Source};
@@ -115,6 +116,13 @@ struct Running {
 impl Running {
     async fn life(request: RunRequest) -> ExitCode {
         let log = request.logger.agent();
+        let mut signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(error) => {
+                log.error(format_args!("the agent cannot listen for signals: {error}"));
+                return ExitCode::FAILURE;
+            }
+        };
         let plan = request.plan;
         let test = matches!(request.mode, Mode::Test(_));
         if plan.inputs.is_empty() {
@@ -149,9 +157,9 @@ impl Running {
             return ExitCode::FAILURE;
         };
         (request.on_ready)();
-        let signal = running.work().await;
+        running.work(&mut signals).await;
         (request.on_stopping)();
-        running.stop(signal).await
+        running.stop(&mut signals).await
     }
 
     /// Connects outputs and starts everything.
@@ -577,13 +585,12 @@ impl Running {
     }
 
     /// Works until it is time to stop.
-    async fn work(self: &Arc<Self>) -> bool {
+    async fn work(self: &Arc<Self>, signals: &mut Signals) {
+        self.spawn_other_signals(signals);
         let wait = match self.mode {
             Mode::Run => {
-                self.spawn_other_signals();
-                let signal = signals().await;
-                self.log.info(format_args!("{signal}: the agent stops"));
-                return true;
+                let signal = signals.end().await;
+                return self.log.info(format_args!("{signal}: the agent stops"));
             }
             Mode::Once(wait) | Mode::Test(wait) => wait,
         };
@@ -614,19 +621,13 @@ impl Running {
         }
         tokio::select! {
             () = tokio::time::sleep_until(deadline.into()) => {}
-            _ = signals() => {}
+            _ = signals.end() => {}
         }
-        false
     }
 
     /// SIGUSR1 flushes. SIGHUP must not end the agent as it does by default.
-    fn spawn_other_signals(self: &Arc<Self>) {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut flush), Ok(mut reload)) =
-            (signal(SignalKind::user_defined1()), signal(SignalKind::hangup()))
-        else {
-            return self.log.error("the agent cannot listen for SIGUSR1 and SIGHUP");
-        };
+    fn spawn_other_signals(self: &Arc<Self>, signals: &mut Signals) {
+        let Some((mut flush, mut reload)) = signals.others.take() else { return };
         let this = Arc::clone(self);
         tokio::spawn(async move {
             loop {
@@ -654,18 +655,15 @@ impl Running {
     }
 
     /// Stops in order: inputs, stages, outputs, settlements, everything.
-    async fn stop(self: &Arc<Self>, _signalled: bool) -> ExitCode {
+    async fn stop(self: &Arc<Self>, signals: &mut Signals) -> ExitCode {
         let deadline = Instant::now() + self.stop_timeout;
         self.stopping.store(true, Ordering::Release);
         let this = Arc::clone(self);
         let stopped = tokio::task::spawn_blocking(move || this.stop_blocking(deadline));
-        let again = async {
-            // The stop itself has a deadline; a second signal ends it at once.
-            signals().await
-        };
         let lost = tokio::select! {
             lost = stopped => lost.unwrap_or(u64::MAX),
-            signal = again => {
+            // The stop has a deadline of its own; a second signal ends it at once.
+            signal = signals.end() => {
                 self.log.error(format_args!("{signal} again: the agent ends at once"));
                 return ExitCode::FAILURE;
             }
@@ -777,16 +775,28 @@ fn text_of(error: &CallError) -> String {
     }
 }
 
-async fn signals() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+/// Listens for signals from the beginning, so that none ends the process unheard.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    others: Option<(Signal, Signal)>,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            others: Some((signal(SignalKind::user_defined1())?, signal(SignalKind::hangup())?)),
+        })
+    }
+
+    /// Waits for one that ends the agent.
+    async fn end(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }
 

@@ -14,6 +14,8 @@ headwater_plugin_api::choice! {
     }
 }
 
+// The macro that makes the type takes no derive.
+#[allow(clippy::derivable_impls)]
 impl Default for Encoding {
     fn default() -> Self {
         Encoding::None

@@ -180,12 +180,10 @@ impl Walk<'_> {
                 }
             } else if kind.is_dir() || kind.is_symlink() {
                 match path.metadata() {
-                    Ok(metadata) if metadata.is_dir() => {
-                        if depth > 1 {
-                            self.folder(&path, depth - 1, found, folders)?;
-                        }
+                    Ok(metadata) if metadata.is_dir() && depth > 1 => {
+                        self.folder(&path, depth - 1, found, folders)?;
                     }
-                    Ok(_) if matches() => {
+                    Ok(metadata) if !metadata.is_dir() && matches() => {
                         found.insert(path);
                     }
                     _ => {}

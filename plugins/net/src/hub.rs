@@ -256,17 +256,19 @@ impl Peer {
     fn expire(&self, now: u32, limits: TickLimits) {
         let since = |last: &AtomicU32| now.wrapping_sub(last.load(Ordering::Relaxed));
         let over = |limit: Option<u32>, last| limit.is_some_and(|limit| since(last) > limit);
-        let expired = if self.shaking_hands.load(Ordering::Relaxed) {
-            over(limits.handshake, &self.last_message)
-        } else {
-            over(limits.idle, &self.last_byte) || over(limits.message, &self.last_message)
-        };
         // Bytes that nobody has fetched are the agent's delay and not the peer's silence.
         let waits = || {
             self.holds_bytes.load(Ordering::Relaxed)
                 || rustix::io::ioctl_fionread(&self.fd).is_ok_and(|bytes| bytes > 0)
         };
-        if expired && !waits() && !self.timed_out.swap(true, Ordering::Relaxed) {
+        let expired = if self.shaking_hands.load(Ordering::Relaxed) {
+            over(limits.handshake, &self.last_message) && !waits()
+        } else {
+            let is_read = since(&self.last_byte) <= 1;
+            over(limits.idle, &self.last_byte) && !waits()
+                || over(limits.message, &self.last_message) && (is_read || !waits())
+        };
+        if expired && !self.timed_out.swap(true, Ordering::Relaxed) {
             self.hub.timed_out.add(1);
             // The source finds the end and goes the way of every closed connection.
             self.shut();

@@ -1,5 +1,5 @@
 //! What the statements cost, per point and per batch: `cargo run --release -p headwater-sql --example
-//! bench [points]`.
+//! bench [points [name]]`.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
@@ -70,12 +70,15 @@ fn cpu_ns() -> u64 {
 
 fn run(name: &str, query: &str, hosts: usize, cpus: usize, points: usize) {
     const ROWS: usize = 1600;
+    if std::env::args().nth(2).is_some_and(|wanted| wanted != name) {
+        return;
+    }
     let mut load = Load::new(hosts, cpus);
     let config = format!("drop_original = true\nmax_groups = 2000000\nquery = '''{query}'''");
     let mut sql = testkit::processor::<Sql>(&config).unwrap();
     let (mut spent, mut batches, mut rows) = (0, 0, 0);
     while load.at < points {
-        let made: Vec<Batch> = (0..64).map(|_| load.batch(ROWS)).collect();
+        let made: Vec<Batch> = (0..4).map(|_| load.batch(ROWS)).collect();
         let now = START + load.at as i64 * MS;
         let begin = cpu_ns();
         for batch in made {

@@ -110,7 +110,7 @@ impl Events {
                 let (path, close) = (frame.path, if frame.is_array { b']' } else { b'}' });
                 let found = byte(text, at);
                 if found == close {
-                    if self.close(text) {
+                    if self.close() {
                         self.end = (gap, at + 1);
                         self.mark_replaced();
                         return Ok(());
@@ -140,9 +140,6 @@ impl Events {
     fn item(&mut self, text: &[u8], at: usize) -> Result<usize, Bad> {
         let events = self.events.len();
         let Some(frame) = self.stack.last_mut() else { return Ok(at) };
-        if frame.path > 0 || self.members.len() > frame.members || frame.count > 0 {
-            // The path was cut to the container's own.
-        }
         let nested = frame.path > 0;
         if frame.is_array {
             use std::fmt::Write;
@@ -181,7 +178,7 @@ impl Events {
     }
 
     /// Closes the innermost container. True if it was the record itself.
-    fn close(&mut self, _text: &[u8]) -> bool {
+    fn close(&mut self) -> bool {
         let Some(frame) = self.stack.pop() else { return true };
         if !frame.is_array {
             let events = self.events.len();
@@ -223,12 +220,13 @@ impl Events {
         }
     }
 
-    /// Different paths may flatten to one key: the last counts.
+    /// Different paths may flatten to one key: the last counts. Null is no value.
     fn mark_replaced(&mut self) {
         let (events, keys) = (&mut self.events, &self.keys);
         let key = |event: &Event| keys.get(event.key.0..event.key.1).unwrap_or_default();
         self.order.clear();
-        self.order.extend((0..events.len()).filter(|&at| !events[at].replaced));
+        let counts = |event: &Event| !event.replaced && event.class != Class::Null;
+        self.order.extend((0..events.len()).filter(|&at| counts(&events[at])));
         self.order.sort_by(|&a, &b| key(&events[a]).cmp(key(&events[b])).then(a.cmp(&b)));
         for pair in self.order.windows(2) {
             if key(&events[pair[0]]) == key(&events[pair[1]]) {

@@ -167,7 +167,10 @@ pub fn write(api: &Path) -> String {
     let sources: Vec<String> = SOURCES.iter().map(|file| read(file)).collect();
     let mut out = PROLOGUE.to_owned();
     let (major, minor) = (INTERFACE >> 16, INTERFACE & 0xffff);
-    let _ = writeln!(out, "/* The version of the interface, major in the high half: {major}.{minor}. */");
+    let _ = writeln!(
+        out,
+        "/* The version of the interface, major in the high half: {major}.{minor}. */"
+    );
     let _ = writeln!(out, "#define HW_INTERFACE {INTERFACE:#010x}u");
     let _ = writeln!(out, "/* The version of the batch layout. */");
     let _ = writeln!(out, "#define HW_LAYOUT_VERSION {LAYOUT_VERSION:#010x}u");

@@ -49,7 +49,11 @@ pub fn check(folder: &Path) {
     });
     let lines = in_c(&overlaid);
     assert_eq!(lines, testkit::lines([&overlaid]));
-    assert!(lines[0].contains("added=a\\ b") && lines[0].contains("renamed=") && lines[0].contains("edited"));
+    assert!(
+        lines[0].contains("added=a\\ b")
+            && lines[0].contains("renamed=")
+            && lines[0].contains("edited")
+    );
 
     let file = folder.join("batch");
     let mut serial = Vec::new();

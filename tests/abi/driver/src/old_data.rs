@@ -9,7 +9,9 @@ use headwater_plugin_api::abi::instance::{
 use headwater_plugin_api::abi::module::capability;
 use headwater_plugin_api::abi::serve;
 use headwater_plugin_api::batch::{Batch, BatchBuilder, layout::metric_kind};
-use headwater_plugin_api::plugin::{Context, Error, ErrorKind, Framing, Level, Outcome, Settlement};
+use headwater_plugin_api::plugin::{
+    Context, Error, ErrorKind, Framing, Level, Outcome, Settlement,
+};
 use headwater_plugin_api::testkit::{Driven, TestHost, TestIntake, context};
 
 use crate::PANICS;
@@ -90,7 +92,10 @@ fn source(registry: &Registry) {
     ];
     assert_eq!(*logs, expected);
     drop(logs);
-    assert_eq!(source.instance.base.snapshot(&context(0)).unwrap(), Some(vec![1, 0, 0, 0, 0, 0, 0, 0]));
+    assert_eq!(
+        source.instance.base.snapshot(&context(0)).unwrap(),
+        Some(vec![1, 0, 0, 0, 0, 0, 0, 0])
+    );
     source.instance.base.restore(&context(0), &[5, 0, 0, 0, 0, 0, 0, 0]).unwrap();
     assert_eq!(source.host.metric("gathers"), 6);
     assert!(source.instance.base.restore(&context(0), &[5]).is_err());
@@ -135,7 +140,8 @@ fn service(registry: &Registry) {
     };
     assert_eq!(plugin.descriptor.capabilities(), capability::PARSED);
     let host = Arc::new(TestHost::default());
-    let mut instance = ServiceInstance::make(&plugin, "text = \"abcdef\"", raw(&host, registry)).unwrap();
+    let mut instance =
+        ServiceInstance::make(&plugin, "text = \"abcdef\"", raw(&host, registry)).unwrap();
     let intake = Arc::new(TestIntake::default());
     instance.start(&context(5), serve::intake(Arc::clone(&intake) as _)).unwrap();
     let [(number, spec)] = &intake.sources()[..] else { panic!("one source") };
@@ -164,7 +170,8 @@ fn parser(registry: &Registry) {
     let plugin = registry.parser("abi_lines").unwrap().plugin;
     assert_eq!(plugin.descriptor.capabilities(), capability::SPLITTABLE | capability::STATELESS);
     let host = Arc::new(TestHost::default());
-    let instance = ParserInstance::make(&plugin, "separator = \"=\"", raw(&host, registry)).unwrap();
+    let instance =
+        ParserInstance::make(&plugin, "separator = \"=\"", raw(&host, registry)).unwrap();
     assert_eq!(instance.cut(b"a=1\nb=2\nc", false), 8);
     assert_eq!(instance.cut(b"a=1\nb=2\nc", true), 9);
     let mut parser = Driven { instance, host };

@@ -161,7 +161,8 @@ fn deliver(registry: &Registry) {
 fn total(registry: &Registry) {
     let plugin = registry.aggregator("abi_total").unwrap().plugin;
     let host = Arc::new(TestHost::default());
-    let instance = AggregatorInstance::make(&plugin, "field = \"f\"", raw(&host, registry)).unwrap();
+    let instance =
+        AggregatorInstance::make(&plugin, "field = \"f\"", raw(&host, registry)).unwrap();
     let mut total = Driven { instance, host };
     let mut given = batch(registry, 4);
     total.apply(0, &given).unwrap();

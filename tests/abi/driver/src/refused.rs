@@ -17,7 +17,9 @@ pub fn check(registry: &Registry) {
     let has = |words: &str| {
         assert!(warnings.iter().any(|warning| warning.contains(words)), "{words}: {warnings:#?}");
     };
-    has("libabi_text.so: it is not a shared library of 64-bit Linux: it begins with \"This is a text, \"");
+    has(
+        "libabi_text.so: it is not a shared library of 64-bit Linux: it begins with \"This is a text, \"",
+    );
     has("libabi_epoch.so also brings input `abi_bad`, processor `abi_bad`; those of ");
     let faults = registry.faults();
     let epoch = faults.iter().find(|fault| fault.library.ends_with("libabi_epoch.so")).unwrap();
