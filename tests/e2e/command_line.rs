@@ -14,10 +14,10 @@ const FILE_TO_FILE: &str = "[agent]\nomit_hostname = true\n\
 #[test]
 fn once_gathers_and_writes_once() {
     let setup = Setup::new(FILE_TO_FILE).args(["--once"]);
-    setup.folder().write("in", "a,t=1 f=1 1\na,t=2 f=2 2\n");
+    setup.folder().write("in", "a,t=1 f=1 1700000000000000000\na,t=2 f=2 1700000001000000000\n");
     let ended = setup.run();
     assert!(ended.status.success(), "log:\n{}", ended.log);
-    assert_eq!(ended.read("out"), "b,t=1 f=1 1\nb,t=2 f=2 2\n");
+    assert_eq!(ended.read("out"), "b,t=1 f=1 1700000000000000000\nb,t=2 f=2 1700000001000000000\n");
     assert_eq!(ended.stdout, "");
 }
 
@@ -31,10 +31,10 @@ fn once_tells_a_failed_gather_by_its_status() {
 #[test]
 fn test_prints_and_writes_nothing() {
     let setup = Setup::new(FILE_TO_FILE).args(["--test"]);
-    setup.folder().write("in", "a,t=1 f=1,c=2u 1\n");
+    setup.folder().write("in", "a,t=1 f=1,c=2u 1700000000000000000\n");
     let ended = setup.run();
     assert!(ended.status.success(), "log:\n{}", ended.log);
-    assert_eq!(ended.stdout, "> b,t=1 c=2u,f=1 1\n");
+    assert_eq!(ended.stdout, "> b,t=1 c=2u,f=1 1700000000000000000\n");
     assert!(!ended.folder.join("out").exists(), "an output was opened");
 }
 
@@ -68,7 +68,8 @@ fn check_reports_all_errors_of_all_files() {
         .arg(&second)
         .output()
         .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    // The nearest key stands on a line below, indented.
+    let errors = String::from_utf8_lossy(&output.stderr).replace("\n  ", "; ");
     assert_eq!(output.status.code(), Some(1), "{errors}");
     for (file, line, words) in [
         (&first, 2, "interval"),

@@ -39,12 +39,70 @@ fn the_quickstart_yields_data() {
     assert_eq!(ended.log_lines(" E! "), [""; 0]);
 }
 
+/// A file of `configs`, with variables and arguments that keep it on this machine.
+fn config(name: &str) -> Setup {
+    let text = std::fs::read_to_string(paths::root().join("configs").join(name)).unwrap();
+    Setup::new(&text)
+}
+
+#[test]
+fn the_installed_configuration_yields_data() {
+    let setup = config("headwater.toml");
+    let state = setup.folder().path().to_path_buf();
+    let ended = setup.env("STATE_DIRECTORY", state).args(["--once"]).run();
+    assert!(ended.status.success(), "log:\n{}", ended.log);
+    let found = points::parse(&ended.read("metrics.influx"));
+    for name in ["mem", "swap", "system", "processes", "kernel", "disk", "net", "internal_agent"] {
+        assert!(found.iter().any(|point| point.name == name), "no {name} in {found:?}");
+    }
+}
+
+#[test]
+fn the_configuration_for_influxdb_yields_data() {
+    let ended = config("influxdb.toml").args(["--test"]).run();
+    assert!(ended.status.success(), "log:\n{}", ended.log);
+    let found = points::parse(&ended.stdout);
+    for name in ["mem", "swap", "system", "disk", "net"] {
+        assert!(found.iter().any(|point| point.name == name), "no {name} in {found:?}");
+    }
+}
+
+#[test]
+fn the_gateway_renames_and_aggregates() {
+    let mut agent = config("edge-gateway.toml")
+        .env("GATEWAY_TCP", "tcp://127.0.0.1:0")
+        .env("GATEWAY_UDP", "udp://127.0.0.1:0")
+        .args(["--test", "--test-wait", "1h"])
+        .start();
+    let (tcp, udp) = (agent.tcp(), agent.udp());
+    send(
+        tcp,
+        b"climate,dev=sensor-17.hall-3 temp=20,humidity=40\nclimate,dev=sensor-17.hall-3 temp=22\n",
+    );
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.send_to(b"climate,dev=sensor-4.hall-1 temp=5\n", udp).unwrap();
+    // What was handed over is read at the stop, which closes the windows.
+    let ended = agent.stop();
+    let found = points::parse(&ended.stdout);
+    let of = |device: &str| {
+        let point = found.iter().find(|point| point.tag("device") == device);
+        point.unwrap_or_else(|| panic!("no {device} in {found:?}. Log:\n{}", ended.log))
+    };
+    let point = of("17");
+    assert_eq!((point.tag("hall"), point.tag("site")), ("3", "unnamed"));
+    assert_eq!((point.number("temperature_mean"), point.number("temperature_count")), (21.0, 2.0));
+    assert_eq!(point.number("humidity_last"), 40.0);
+    assert_eq!(of("4").number("temperature_max"), 5.0);
+}
+
 #[test]
 fn every_file_is_named_here() {
     let folder = paths::root().join("configs");
-    let names: Vec<String> = std::fs::read_dir(folder)
+    let mut names: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
         .collect();
-    assert_eq!(names, ["quickstart.toml"], "a new file wants a test that runs it");
+    names.sort();
+    let known = ["edge-gateway.toml", "headwater.toml", "influxdb.toml", "quickstart.toml"];
+    assert_eq!(names, known, "a new file wants a test that runs it");
 }

@@ -15,12 +15,14 @@ const TEXTS: u64 = 100;
 fn fixture() -> &'static PathBuf {
     static FIXTURE: OnceLock<(Folder, PathBuf)> = OnceLock::new();
     let (_, path) = FIXTURE.get_or_init(|| {
+        paths::build(
+            &["-p", "headwater-tests", "--example", "acknowledged"],
+            &paths::build_folder(),
+        );
         let built = paths::build_folder().join("examples/libacknowledged.so");
         let folder = Folder::new();
         let path = folder.join("libacknowledged.so");
-        std::fs::copy(&built, &path).unwrap_or_else(|error| {
-            panic!("{}: {error}; `cargo test` builds it with the tests", built.display())
-        });
+        std::fs::copy(&built, &path).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
         let path = folder.path().to_path_buf();
         (folder, path)
     });

@@ -22,7 +22,7 @@ const BREAKS: &[fn(&str) -> String] = &[
     |line| line.replacen("cpu=", "=", 1),
     |line| line.replacen("i 1", "ii 1", 1),
     |line| line.replacen(",usage_system=", ",usage_system==", 1),
-    |line| line.replacen("usage_idle=", "usage_idle", 1),
+    |line| line.replacen("ctx=", "ctx", 1),
 ];
 
 struct Made {

@@ -27,7 +27,7 @@ fn bad() -> &'static Path {
 
 fn start(config: &str) -> Agent {
     let config = format!(
-        "[agent]\nomit_hostname = true\ninterval = \"50ms\"\nround_interval = false\n\
+        "[agent]\nomit_hostname = true\ncall_timeout = \"2s\"\ninterval = \"50ms\"\nround_interval = false\n\
          flush_interval = \"50ms\"\nplugin_directories = [\"{}\"]\n{config}\n\
          [[outputs.file]]\nfiles = [\"@/out\"]\n",
         bad().display()

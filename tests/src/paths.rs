@@ -53,12 +53,11 @@ pub fn build(what: &[&str], folder: &Path) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.arg("build").arg("--quiet").args(what).current_dir(root()).stdin(Stdio::null());
-    match folder.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => {}
-        Some(profile) => {
-            command.args(["--profile", profile]);
-        }
-    }
+    let _ = match folder.file_name().and_then(|name| name.to_str()) {
+        // What the tests were built with is not built again.
+        Some("debug") | None => command.args(["--profile", "test"]),
+        Some(profile) => command.args(["--profile", profile]),
+    };
     if let Some(target) = folder.parent() {
         command.env("CARGO_TARGET_DIR", target);
     }

@@ -154,24 +154,6 @@ pub enum LoadError {
     },
 }
 
-impl LoadError {
-    /// More about the error, of many lines, for the debug log.
-    pub fn detail(&self) -> Option<&str> {
-        match self {
-            LoadError::Library { fault, .. } => fault.error.detail(),
-            LoadError::NotFound { .. } => None,
-        }
-    }
-
-    /// The name that was probably meant.
-    pub fn nearest(&self) -> Option<&str> {
-        match self {
-            LoadError::NotFound { nearest, .. } => nearest.as_deref(),
-            LoadError::Library { .. } => None,
-        }
-    }
-}
-
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -28,8 +28,6 @@ pub struct Welcome {
 pub struct Library {
     /// The name of its family.
     pub family: String,
-    /// The version of its family.
-    pub version: String,
     pub(super) inputs: &'static [InputPlugin],
     pub(super) services: &'static [ServicePlugin],
     pub(super) parsers: &'static [ParserPlugin],
@@ -71,7 +69,6 @@ impl Library {
         unsafe {
             Library {
                 family: text(root.family()),
-                version: text(root.version()),
                 inputs: root.inputs()().as_slice(),
                 services: root.services()().as_slice(),
                 parsers: root.parsers()().as_slice(),

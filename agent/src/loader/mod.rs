@@ -15,7 +15,6 @@ mod registry;
 pub use error::{Fault, LoadError, OpenError};
 pub use kind::PluginKind;
 pub use library::Welcome;
-pub use manifest::ManifestError;
 pub use registry::{InputKind, Listed, Loaded, Registry};
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The registry of plugins by kind and name. Making it reads the list in each library; a library is
 //! opened when the first of its plugins is asked for, and then once.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use headwater_plugin_api::abi::instance;
@@ -24,15 +24,13 @@ const OWN_FAMILIES: [&str; 9] =
 /// The most libraries that an error or a warning names.
 const NAMED_MAX: usize = 8;
 
-/// A plugin together with where it came from.
+/// A plugin, and what its library says about it.
 #[derive(Clone, Copy)]
-pub struct Loaded<'a, T> {
+pub struct Loaded<T> {
     /// Its descriptor and functions.
     pub plugin: T,
     /// Whether its batches need no check.
     pub trusted: bool,
-    /// Its library; `None` if it is linked in.
-    pub library: Option<&'a Path>,
 }
 
 /// The two kinds of inputs.
@@ -301,20 +299,20 @@ impl Registry {
         }
     }
 
-    fn loaded<'a, T>(&self, entry: &'a Entry, library: &Library, plugin: T) -> Loaded<'a, T> {
+    fn loaded<T>(&self, entry: &Entry, library: &Library, plugin: T) -> Loaded<T> {
         let own = OWN_FAMILIES.contains(&library.family.as_str());
         let trusted = match entry.path {
             None => true,
             Some(_) => own && self.directories[entry.directory].origin != Origin::Named,
         };
-        Loaded { plugin, trusted, library: entry.path.as_deref() }
+        Loaded { plugin, trusted }
     }
 
     /// The input of this name.
     ///
     /// # Errors
     /// There is none, or its library is not used.
-    pub fn input(&self, name: &str) -> Result<Loaded<'_, InputKind>, LoadError> {
+    pub fn input(&self, name: &str) -> Result<Loaded<InputKind>, LoadError> {
         let (entry, library) = self.find(PluginKind::Input, name)?;
         let gathered = library.inputs.iter().find(|p| library::name(p.descriptor) == name);
         let service = library.services.iter().find(|p| library::name(p.descriptor) == name);
@@ -362,7 +360,7 @@ macro_rules! lookup {
                 ///
                 /// # Errors
                 /// There is none, or its library is not used.
-                pub fn $function(&self, name: &str) -> Result<Loaded<'_, $plugin>, LoadError> {
+                pub fn $function(&self, name: &str) -> Result<Loaded<$plugin>, LoadError> {
                     let (entry, library) = self.find(PluginKind::$kind, name)?;
                     match library.$list.iter().find(|p| library::name(p.descriptor) == name) {
                         Some(plugin) => Ok(self.loaded(entry, library, *plugin)),

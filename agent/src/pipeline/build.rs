@@ -176,7 +176,7 @@ impl Builder<'_> {
     fn found<T, O>(
         &mut self,
         plugin: &Plugin<O>,
-        result: Result<Loaded<'_, T>, LoadError>,
+        result: Result<Loaded<T>, LoadError>,
     ) -> Option<(T, bool)> {
         match result {
             Ok(loaded) => Some((loaded.plugin, loaded.trusted)),
