@@ -24,6 +24,9 @@ fn user_and_password() {
         assert!(error.message().contains("401 unauthorized"), "{error}");
         assert!(error.message().contains(&db.url()), "{error}");
         assert!(!error.message().contains("wrong"), "{error}");
+        // What connecting again says once more is not logged once more.
+        output.connect().unwrap();
+        assert_eq!(output.log().len(), 1, "{:?}", output.log());
     }
     // The password as a reference to a secret store.
     let mut output = Driver::new::<Plugin>(&options("admin", "@{test:password}"));

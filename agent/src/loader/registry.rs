@@ -163,21 +163,27 @@ impl Registry {
 
     fn warn_of_duplicates(&mut self) {
         for (at, later) in self.entries.iter().enumerate() {
-            for earlier in &self.entries[..at] {
-                let hidden: Vec<String> = later
-                    .plugins
-                    .iter()
-                    .filter(|(kind, name)| earlier.brings(*kind, name))
-                    .map(|(kind, name)| format!("{kind} `{name}`"))
-                    .collect();
-                if hidden.is_empty() || self.is_same_family_elsewhere(earlier, later) {
+            // By the library that is used instead.
+            let mut hidden: Vec<(usize, Vec<String>)> = Vec::new();
+            for (kind, name) in &later.plugins {
+                let used = self.entries[..at].iter().position(|entry| entry.brings(*kind, name));
+                let Some(used) = used else { continue };
+                let words = format!("{kind} `{name}`");
+                match hidden.iter_mut().find(|(entry, _)| *entry == used) {
+                    Some((_, names)) => names.push(words),
+                    None => hidden.push((used, vec![words])),
+                }
+            }
+            for (used, names) in hidden {
+                let used = &self.entries[used];
+                if self.is_same_family_elsewhere(used, later) {
                     continue;
                 }
                 self.warnings.push(format!(
                     "plugin library {} also brings {}; those of {} are used",
                     later.label().display(),
-                    some_of(&hidden),
-                    earlier.label().display(),
+                    some_of(&names),
+                    used.label().display(),
                 ));
             }
         }

@@ -175,13 +175,18 @@ fn the_first_directory_wins_and_says_so() {
     let [a, b] = ["a", "b"].map(|name| folder.directory(name));
     let first = folder.file("a/one.so", &plugins("input cpu\n"));
     let second = folder.file("b/one.so", &plugins("input cpu\ninput mem\n"));
+    let third = folder.file("b/two.so", &plugins("input mem\ninput cpu\n"));
     let registry = registry(&[&a, &b]);
-    let expected = format!(
-        "plugin library {} also brings input `cpu`; those of {} are used",
-        second.display(),
-        first.display()
-    );
-    assert_eq!(registry.warnings(), [expected]);
+    let words = |later: &Path, name: &str, used: &Path| {
+        let (later, used) = (later.display(), used.display());
+        format!("plugin library {later} also brings input `{name}`; those of {used} are used")
+    };
+    let expected = [
+        words(&second, "cpu", &first),
+        words(&third, "mem", &second),
+        words(&third, "cpu", &first),
+    ];
+    assert_eq!(registry.warnings(), expected);
     let error = registry.input("cpu").err().unwrap().to_string();
     assert!(error.contains(&first.display().to_string()), "{error}");
 }

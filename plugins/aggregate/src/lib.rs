@@ -1,5 +1,10 @@
-//! Family `aggregate`.
+//! Family `aggregate`: the classic aggregators, on event time.
+
+mod basicstats;
+mod cells;
+mod minmax;
 
 headwater_plugin_api::family! {
     name: "aggregate",
+    aggregators: [basicstats::BasicStats, minmax::MinMax],
 }

@@ -1,7 +1,9 @@
 //! Follows files as they are written, through rotation, truncation and restarts.
 //!
 //! Positions count what was delivered, not what was read: after a restart nothing is missing, and at
-//! most what was on its way comes twice.
+//! most what was on its way comes twice. A file that was renamed meanwhile is found in its folder and
+//! read to its end first. Only if a path was rotated twice while the agent was away, nothing tells
+//! which of the files in between was its.
 
 use std::fs::File;
 use std::io;

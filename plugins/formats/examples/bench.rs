@@ -11,6 +11,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use headwater_formats::influx::{InfluxParser, InfluxSerializer};
+use headwater_formats::json::{JsonParser, JsonSerializer};
 use headwater_plugin_api::abi::instance::{Chunk, PADDING, ParserInstance};
 use headwater_plugin_api::abi::memory::{ALIGN, MemoryFunctions, set_host_memory};
 use headwater_plugin_api::abi::serve::{self, PushedBytes, SinkTarget};
@@ -67,7 +68,9 @@ thread_local! {
 
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Line([u8; ALIGN]);
+struct Line {
+    _bytes: [u8; ALIGN],
+}
 
 extern "C" fn allocate(bytes: usize, capacity: *mut usize) -> *mut u8 {
     let lines = bytes.div_ceil(ALIGN).next_power_of_two();
@@ -77,7 +80,7 @@ extern "C" fn allocate(bytes: usize, capacity: *mut usize) -> *mut u8 {
         Some(free.swap_remove(at).0)
     });
     let block = block.unwrap_or_else(|| {
-        Box::leak(vec![Line([0; ALIGN]); lines].into_boxed_slice()).as_mut_ptr() as usize
+        Box::leak(vec![Line { _bytes: [0; ALIGN] }; lines].into_boxed_slice()).as_mut_ptr() as usize
     });
     #[allow(unsafe_code)]
     // SAFETY: the caller passes a pointer to a variable of its own.
@@ -294,10 +297,98 @@ fn serializers(wanted: &str) {
     }
 }
 
+fn json_loads() -> Vec<(&'static str, &'static str, String)> {
+    let mut random = Random(43);
+    let mut loads = Vec::new();
+    let mut load = |name, config, record: &mut dyn FnMut(usize, &mut Random) -> String| {
+        let mut text = String::new();
+        for i in 0..LINES {
+            text.push_str(&record(i, &mut random));
+            text.push('\n');
+        }
+        loads.push((name, config, text));
+    };
+    let usual = |i: usize, r: &mut Random| {
+        format!(
+            "{{\"host\":\"h{}\",\"cpu\":\"cpu{}\",\"usage_user\":{:.2},\"usage_system\":{:.2},\"bytes\":{}}}",
+            i / 8 % 100,
+            i % 8,
+            r.percent(),
+            r.percent(),
+            r.below(100_000)
+        )
+    };
+    load("typical", "tag_keys = ['host', 'cpu']", &mut { usual });
+    load(
+        "time as text",
+        "tag_keys = ['host', 'cpu']\njson_time_key = 'time'\njson_time_format = 'RFC3339'",
+        &mut |i, r| {
+            let second = i / 1000;
+            let time = format!("2023-11-14T22:{:02}:{:02}.{:03}Z", second / 60, second % 60, i % 1000);
+            usual(i, r).replace("{", &format!("{{\"time\":\"{time}\","))
+        },
+    );
+    load("nested", "tag_keys = ['host', 'cpu_name']", &mut |i, r| {
+        format!(
+            "{{\"host\": \"h{}\", \"cpu\": {{\"name\": \"cpu{}\", \"usage\": {{\"user\": {:.2}, \"system\": \
+             {:.2}}}, \"load\": [{:.2}, {:.2}]}}}}",
+            i / 8 % 100,
+            i % 8,
+            r.percent(),
+            r.percent(),
+            r.percent(),
+            r.percent()
+        )
+    });
+    load("four shapes in random order", "tag_keys = ['host', 'cpu']", &mut |i, r| {
+        let record = usual(i, r);
+        match r.below(4) {
+            0 => record,
+            1 => record.replace("usage_user", "usage_idle"),
+            2 => record.replace("bytes", "packets"),
+            _ => record.replace("{", "{\"up\":true,"),
+        }
+    });
+    loads
+}
+
+fn json(wanted: &str) {
+    for (name, config, text) in json_loads() {
+        let label = format!("json parser, {name}");
+        if !label.contains(wanted) {
+            continue;
+        }
+        let len = text.len();
+        let mut padded = text.into_bytes();
+        padded.resize(len + PADDING, 0);
+        let mut driven = testkit::parser::<JsonParser>(config).unwrap();
+        let mut count = Count { keep: true, ..Count::default() };
+        parse(&mut driven.instance, &padded, &mut count);
+        assert_eq!((count.points, count.bad), (LINES, 0));
+        let ours = || parse(&mut driven.instance, &padded, &mut Count::default());
+        let (took, _) = best(ours, || ());
+        report(&label, len, LINES, took, None);
+        let mut serializer = testkit::serializer::<JsonSerializer>("").unwrap();
+        let mut out = Vec::with_capacity(1 << 20);
+        let mut bytes = 0;
+        let write = || {
+            bytes = 0;
+            for batch in &count.batches {
+                out.clear();
+                serializer.instance.serialize(&testkit::context(0), batch, &mut out).unwrap();
+                bytes += out.len();
+            }
+        };
+        let (took, _) = best(write, || ());
+        report(&format!("json serializer, {name}"), bytes, LINES, took, None);
+    }
+}
+
 fn main() {
     let wanted = std::env::args().nth(1).unwrap_or_default();
     let alone = std::env::args().nth(2).is_some();
     set_host_memory(&MEMORY);
     line_protocol(&wanted, alone);
     serializers(&wanted);
+    json(&wanted);
 }

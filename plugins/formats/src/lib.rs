@@ -1,13 +1,15 @@
 //! Family `formats`: the parsers and serializers of text formats.
 
 pub mod influx;
+pub mod json;
 mod number;
 mod slots;
 #[cfg(test)]
 mod testing;
+mod time;
 
 headwater_plugin_api::family! {
     name: "formats",
-    parsers: [influx::InfluxParser],
-    serializers: [influx::InfluxSerializer],
+    parsers: [influx::InfluxParser, json::JsonParser],
+    serializers: [influx::InfluxSerializer, json::JsonSerializer],
 }

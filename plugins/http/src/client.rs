@@ -38,7 +38,8 @@ choice! {
 config! {
     /// What all outputs of this family have in common.
     pub struct HttpConfig {
-        /// Servers of one cluster. Each write goes to one of them, to the next one if it fails.
+        /// Servers of one cluster: `http://`, `https://` or `unix:///path`; output `influxdb` knows
+        /// `udp://host:port` as well. Each write goes to one of them, to the next one if it fails.
         pub urls: Vec<String> = vec!["http://localhost:8086".into()],
         /// The local address to connect from, without a port.
         pub local_address: String = String::new(),
@@ -251,6 +252,11 @@ pub fn endpoints(
         value.set_sensitive(true);
         headers.insert(name, value);
     }
+    let is_https = |place: &Place| matches!(place, Place::Http(url) if url.scheme() == "https");
+    let tls = match places.iter().any(is_https) || config.http_proxy.starts_with("https") {
+        true => config.tls.client()?,
+        false => config.tls.unused()?,
+    };
     let timeout = Some(config.timeout.get()).filter(|timeout| !timeout.is_zero());
     let mut plain = None;
     let mut endpoints = Vec::new();
@@ -258,13 +264,13 @@ pub fn endpoints(
         let (base, name, http) = match place {
             Place::Udp(..) => continue,
             Place::Unix(path, base) => {
-                let http = client(config, Some(path))?;
+                let http = client(config, tls.clone(), Some(path))?;
                 (base.clone(), format!("unix://{path}"), http)
             }
             Place::Http(url) => {
                 let http = match &plain {
                     Some(http) => reqwest::Client::clone(http),
-                    None => plain.insert(client(config, None)?).clone(),
+                    None => plain.insert(client(config, tls.clone(), None)?).clone(),
                 };
                 (url.clone(), shown(url), http)
             }
@@ -274,18 +280,29 @@ pub fn endpoints(
     Ok(endpoints)
 }
 
-fn client(config: &HttpConfig, socket: Option<&str>) -> Result<reqwest::Client, Error> {
-    // Any other redirect would turn the write into a read, and lose it.
+fn client(
+    config: &HttpConfig,
+    tls: rustls::ClientConfig,
+    socket: Option<&str>,
+) -> Result<reqwest::Client, Error> {
+    // Any other status would turn the write into a read, and lose it. From `http` to `https` nobody
+    // is led either: what was sent in the clear once would be so at each write.
     let redirects = redirect::Policy::custom(|attempt| {
         let keeps_body = matches!(attempt.status().as_u16(), 307 | 308);
-        if keeps_body && attempt.previous().len() < 5 { attempt.follow() } else { attempt.stop() }
+        let same_scheme =
+            attempt.previous().last().is_some_and(|from| from.scheme() == attempt.url().scheme());
+        if keeps_body && same_scheme && attempt.previous().len() < 5 {
+            attempt.follow()
+        } else {
+            attempt.stop()
+        }
     });
     let mut builder = reqwest::Client::builder()
         .http1_only()
         .redirect(redirects)
         .referer(false)
         .user_agent(config.user_agent.as_str())
-        .tls_backend_preconfigured(config.tls.client()?);
+        .tls_backend_preconfigured(tls);
     match (config.proxy()?, socket) {
         (_, Some(path)) => builder = builder.no_proxy().unix_socket(path),
         (Some(proxy), None) => builder = builder.proxy(proxy),

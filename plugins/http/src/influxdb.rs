@@ -16,6 +16,8 @@ use crate::route::{Destination, Router, Source};
 use crate::udp::Udp;
 use crate::write::{Attempt, Stop};
 
+const DATABASE: &str = "telegraf";
+
 choice! {
     /// How many nodes of a cluster must have a point before it counts as written.
     pub enum Consistency {
@@ -29,11 +31,10 @@ choice! {
 config! {
     /// Writes to InfluxDB 1.x, VictoriaMetrics and whatever else takes line protocol at `/write`.
     pub struct InfluxDbConfig {
-        /// `http://`, `https://`, `unix:///path` and `udp://` are understood.
         #[flatten]
         pub http: HttpConfig = HttpConfig::default(),
-        /// The database, which is created if it is not there.
-        pub database: String = "telegraf".into(),
+        /// The database, which is created if it is not there; `telegraf` if empty.
+        pub database: String = DATABASE.into(),
         /// The tag whose value names the database, for points that have it.
         pub database_tag: String = String::new(),
         /// Take `database_tag` off the points.
@@ -74,6 +75,8 @@ pub struct InfluxDb {
     /// Where the next write begins among the servers.
     next: usize,
     unnamed: Counter,
+    /// What was logged at the last connect.
+    warned: Vec<String>,
 }
 
 enum Server {
@@ -87,7 +90,10 @@ impl Plugin for InfluxDb {
     const NAME: &'static str = "influxdb";
     const SUMMARY: &'static str = "Writes to InfluxDB 1.x over HTTP, a Unix socket or UDP.";
 
-    fn new(config: InfluxDbConfig, host: Host) -> Result<Self, Error> {
+    fn new(mut config: InfluxDbConfig, host: Host) -> Result<Self, Error> {
+        if config.database.is_empty() {
+            config.database.push_str(DATABASE);
+        }
         let places = config.http.check(&["http", "https", "unix", "udp", "udp4", "udp6"])?;
         if places.iter().any(|place| matches!(place, Place::Udp(..))) {
             for (key, tag) in [
@@ -131,6 +137,7 @@ impl Plugin for InfluxDb {
             authorization: None,
             next,
             unnamed,
+            warned: Vec::new(),
         })
     }
 
@@ -164,18 +171,8 @@ impl Plugin for InfluxDb {
             }
         }
         self.servers = servers;
-        if !self.config.skip_database_creation && !self.config.database.is_empty() {
-            for server in &self.servers {
-                if let Server::Http(endpoint) = server
-                    && let Err(error) = self.create_database(cx, endpoint, &self.config.database)
-                {
-                    // Points may still be taken: the database may be there.
-                    self.host.warn(&format!(
-                        "{}: database {:?} is not created: {error}",
-                        endpoint.name, self.config.database
-                    ));
-                }
-            }
+        if !self.config.skip_database_creation {
+            self.create_databases(cx);
         }
         Ok(())
     }
@@ -187,13 +184,24 @@ impl Plugin for InfluxDb {
 }
 
 impl InfluxDb {
-    fn create_database(
-        &self,
-        cx: &Context<'_>,
-        endpoint: &Endpoint,
-        name: &str,
-    ) -> Result<(), Error> {
-        create_database(cx, endpoint, self.authorization.clone(), name)
+    /// Creates the database at each server. Where that fails points may still be taken, for the
+    /// database may be there: it is worth a line in the log, once.
+    fn create_databases(&mut self, cx: &Context<'_>) {
+        let database = &self.config.database;
+        let mut warnings = Vec::new();
+        for server in &self.servers {
+            if let Server::Http(endpoint) = server
+                && let Err(error) =
+                    create_database(cx, endpoint, self.authorization.clone(), database)
+            {
+                let name = &endpoint.name;
+                warnings.push(format!("{name}: database {database:?} is not created: {error}"));
+            }
+        }
+        for warning in warnings.iter().filter(|warning| !self.warned.contains(warning)) {
+            self.host.warn(warning);
+        }
+        self.warned = warnings;
     }
 }
 

@@ -23,7 +23,6 @@ config! {
     /// Writes to InfluxDB 2.x and 3.x, VictoriaMetrics and whatever else takes line protocol at
     /// `/api/v2/write`.
     pub struct InfluxDbV2Config {
-        /// `http://`, `https://` and `unix:///path` are understood.
         #[flatten]
         pub http: HttpConfig = HttpConfig::default(),
         /// The token that the server knows us by.
@@ -233,7 +232,6 @@ impl Http<'_> {
             part.append_to(cx, attempt.lines, attempt.buffer)?;
             requests.push(self.request(url, attempt.buffer));
         }
-        attempt.requests += requests.len();
         let mut answers = self.endpoint.send_all(cx, requests).into_iter();
         let mut failed = None;
         parts.retain(|_| match answers.next() {

@@ -143,6 +143,18 @@ impl TlsConfig {
         })
     }
 
+    /// A configuration that trusts nobody, for clients that have no use for TLS: reading the system's
+    /// authorities takes milliseconds and memory.
+    ///
+    /// # Errors
+    /// As [`client`](Self::client).
+    pub fn unused(&self) -> Result<ClientConfig, Error> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(self.provider()?))
+            .with_protocol_versions(self.versions()?)
+            .map_err(|error| Error::failed(format!("TLS cannot be set up: {error}")))?;
+        Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+    }
+
     fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Verifier, Error> {
         let name = match self.tls_server_name.is_empty() {
             true => None,

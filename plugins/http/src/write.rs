@@ -12,7 +12,8 @@ use headwater_plugin_api::plugin::{Context, Error, ErrorKind};
 use crate::answer::Answer;
 use crate::points::{Lines, Points, RowId};
 
-/// Requests in one attempt beyond which nothing is sent in halves again.
+/// Requests of an attempt, beyond the first one to each destination, after which nothing is sent in
+/// halves again.
 pub const REQUESTS_MAX: usize = 128;
 
 /// What an answer means for the points of its request.
@@ -94,7 +95,7 @@ pub struct Attempt<'w> {
     pub lines: &'w mut dyn Lines,
     /// Where lines are put together.
     pub buffer: &'w mut Vec<u8>,
-    /// Requests so far.
+    /// Requests so far, without the first one to each destination.
     pub requests: usize,
     /// Rows that are refused for good, in no order.
     pub refused: Vec<RowId>,
@@ -120,13 +121,15 @@ impl<'w> Attempt<'w> {
         send: &mut dyn FnMut(&[u8]) -> Result<Answer, Error>,
     ) -> Result<(), Stop> {
         let mut open = vec![points];
+        let mut is_first = true;
         while let Some(points) = open.pop() {
             self.buffer.clear();
             points.append_to(self.cx, self.lines, self.buffer).map_err(Stop::Error)?;
             if self.buffer.is_empty() {
                 continue;
             }
-            self.requests += 1;
+            self.requests += usize::from(!is_first);
+            is_first = false;
             let answer = send(self.buffer).map_err(Stop::Error)?;
             self.heed(&points, &answer, &mut open)?;
         }
@@ -223,6 +226,7 @@ impl<'w> Attempt<'w> {
         }
         let reason = self.reason.take().unwrap_or_default();
         self.refused.sort_unstable();
+        self.refused.dedup();
         let kind = match self.refused.len() >= total {
             true => ErrorKind::Refused,
             false => ErrorKind::Partial(self.refused),

@@ -1,7 +1,9 @@
 //! Results as points: columns of values become tags and fields of new batches.
 
+use std::borrow::Cow;
+
 use headwater_plugin_api::batch::layout::kind;
-use headwater_plugin_api::batch::{Batch, BatchBuilder, PointRef, Refused, SeriesRef, Value};
+use headwater_plugin_api::batch::{Batch, BatchBuilder, Mark, PointRef, Refused, SeriesRef, Value};
 
 use crate::plan::{Output, Role};
 use crate::vector::{Cell, Data, Vector};
@@ -20,7 +22,6 @@ pub struct Emitted {
 #[derive(Default)]
 pub struct Emitter {
     builder: BatchBuilder,
-    fields: Vec<(String, u8)>,
     pub counts: Emitted,
 }
 
@@ -40,81 +41,21 @@ pub struct Base<'b> {
 }
 
 impl Emitter {
-    /// Adds one row.
-    pub fn row(&mut self, base: Base<'_>, columns: &[Column<'_, '_>], row: usize, out: &mut Vec<Batch>) {
-        if self.builder.is_full() {
-            self.finish(out);
-        }
-        match self.try_row(base, columns, row) {
-            Ok(true) => self.counts.rows += 1,
-            Ok(false) => self.counts.empty += 1,
-            Err(_) => self.counts.refused += 1,
-        }
-    }
-
-    fn try_row(&mut self, base: Base<'_>, columns: &[Column<'_, '_>], row: usize) -> Result<bool, Refused> {
-        let mut time = base.time;
-        let mut texts: Vec<(&str, std::borrow::Cow<'_, str>)> = Vec::new();
-        if let Some(point) = &base.star {
-            texts.extend(point.series().tags().map(|(key, value)| (key, value.into())));
-        }
-        let is_tag = |column: &Column<'_, '_>| match column.output.role {
+    /// Begins rows of these columns.
+    pub fn rows<'c, 'p, 'v>(&'c mut self, columns: &'c [Column<'p, 'v>]) -> Rows<'c, 'p, 'v> {
+        let is_tag = |column: &&Column<'_, '_>| match column.output.role {
             Role::Tag => true,
             Role::Key | Role::HiddenKey => matches!(column.values.data, Data::Text(_)),
             Role::Field | Role::Time => false,
         };
-        for column in columns.iter().filter(|column| is_tag(column)) {
-            let name = column.output.name.as_str();
-            texts.retain(|(key, _)| *key != name);
-            if let Some(text) = column.values.cell(row).text() {
-                texts.push((name, text));
-            }
-        }
-        let mark = self.builder.mark();
-        let first = self.builder.values().len() as u32;
-        self.fields.clear();
-        if let Some(point) = &base.star {
-            for (key, value) in point.fields() {
-                if !columns.iter().any(|column| column.output.name == key && column.output.role == Role::Field) {
-                    let payload = self.payload(value);
-                    self.builder.values().push(payload);
-                    self.fields.push((key.to_owned(), value.kind()));
-                }
-            }
-        }
-        for column in columns {
-            let value = match (column.output.role, column.values.cell(row)) {
-                (Role::Time, cell) => {
-                    if let Cell::Time(nanos) = cell {
-                        time = nanos;
-                    }
-                    continue;
-                }
-                (Role::Tag | Role::HiddenKey, _) => continue,
-                (Role::Key, Cell::Text(_)) => continue,
-                (_, Cell::Null) => continue,
-                (_, cell) => value(cell),
-            };
-            let payload = self.payload(value);
-            self.builder.values().push(payload);
-            self.fields.push((column.output.name.clone(), value.kind()));
-        }
-        if self.fields.is_empty() {
-            self.builder.roll_back(&mark);
-            return Ok(false);
-        }
-        texts.sort_unstable_by(|a, b| a.0.cmp(b.0));
-        let tags: Vec<(&str, &str)> = texts.iter().map(|(key, value)| (*key, value.as_ref())).collect();
-        let series = match self.builder.series(base.name, &tags) {
-            Ok(series) => series,
-            Err(refused) => {
-                self.builder.roll_back(&mark);
-                return Err(refused);
-            }
+        let is_field = |column: &&Column<'_, '_>| {
+            !is_tag(column) && matches!(column.output.role, Role::Field | Role::Key)
         };
-        let shape = self.builder.shape(self.fields.iter().map(|(key, kind)| (key.as_str(), *kind)));
-        self.builder.push_row(time, series, shape, first);
-        Ok(true)
+        let mut tags: Vec<_> = columns.iter().filter(is_tag).collect();
+        tags.sort_unstable_by(|a, b| a.output.name.cmp(&b.output.name));
+        let fields = columns.iter().filter(is_field).collect();
+        let time = columns.iter().find(|column| column.output.role == Role::Time);
+        Rows { emitter: self, tags, fields, time, kinds: Vec::new(), last: Vec::new(), shape: None }
     }
 
     fn payload(&mut self, value: Value<'_>) -> u64 {
@@ -130,12 +71,152 @@ impl Emitter {
 
     /// Copies a point under another name.
     pub fn copy(&mut self, name: &str, point: &PointRef<'_>, out: &mut Vec<Batch>) {
-        self.row(Base { name, time: point.time(), star: Some(*point) }, &[], 0, out);
+        self.rows(&[]).row(Base { name, time: point.time(), star: Some(*point) }, 0, out);
     }
 
     /// Ends the batch at hand.
     pub fn finish(&mut self, out: &mut Vec<Batch>) {
         out.extend(self.builder.finish());
+    }
+}
+
+/// Rows on their way into a batch.
+pub struct Rows<'c, 'p, 'v> {
+    emitter: &'c mut Emitter,
+    /// Sorted by name.
+    tags: Vec<&'c Column<'p, 'v>>,
+    fields: Vec<&'c Column<'p, 'v>>,
+    time: Option<&'c Column<'p, 'v>>,
+    /// Kinds of the fields of the row at hand, 0 for NULL, and of the row before.
+    kinds: Vec<u8>,
+    last: Vec<u8>,
+    /// The shape of the row before, with the batch it is good for.
+    shape: Option<(u64, u32)>,
+}
+
+impl Rows<'_, '_, '_> {
+    /// Adds one row.
+    pub fn row(&mut self, base: Base<'_>, row: usize, out: &mut Vec<Batch>) {
+        if self.emitter.builder.is_full() {
+            self.emitter.finish(out);
+        }
+        let done = match &base.star {
+            None => self.plain(base, row),
+            Some(point) => self.with_star(base, point, row),
+        };
+        let counts = &mut self.emitter.counts;
+        match done {
+            Ok(true) => counts.rows += 1,
+            Ok(false) => counts.empty += 1,
+            Err(_) => counts.refused += 1,
+        }
+    }
+
+    fn time(&self, base: &Base<'_>, row: usize) -> i64 {
+        match self.time.map(|column| column.values.cell(row)) {
+            Some(Cell::Time(nanos)) => nanos,
+            _ => base.time,
+        }
+    }
+
+    fn plain(&mut self, base: Base<'_>, row: usize) -> Result<bool, Refused> {
+        let time = self.time(&base, row);
+        let mark = self.emitter.builder.mark();
+        let first = self.emitter.builder.values().len() as u32;
+        self.kinds.clear();
+        for column in &self.fields {
+            let cell = column.values.cell(row);
+            if cell == Cell::Null {
+                self.kinds.push(0);
+                continue;
+            }
+            let value = value(cell);
+            let payload = self.emitter.payload(value);
+            self.emitter.builder.values().push(payload);
+            self.kinds.push(value.kind());
+        }
+        if self.kinds.iter().all(|kind| *kind == 0) {
+            self.emitter.builder.roll_back(&mark);
+            return Ok(false);
+        }
+        let texts: Vec<_> = self
+            .tags
+            .iter()
+            .filter_map(|column| Some((column.output.name.as_str(), column.values.cell(row).text()?)))
+            .collect();
+        let series = self.series(base.name, &texts, &mark)?;
+        let shape = self.shape();
+        self.emitter.builder.push_row(time, series, shape, first);
+        Ok(true)
+    }
+
+    fn series(&mut self, name: &str, texts: &[(&str, Cow<'_, str>)], mark: &Mark) -> Result<u32, Refused> {
+        let tags: Vec<(&str, &str)> = texts.iter().map(|(key, value)| (*key, value.as_ref())).collect();
+        let builder = &mut self.emitter.builder;
+        let series = builder.series(name, &tags);
+        if series.is_err() {
+            builder.roll_back(mark);
+        }
+        series
+    }
+
+    /// The shape of the fields at hand; rows of a result mostly have the same.
+    fn shape(&mut self) -> u32 {
+        let epoch = self.emitter.builder.epoch();
+        if let Some((of, shape)) = self.shape
+            && of == epoch
+            && self.kinds == self.last
+        {
+            return shape;
+        }
+        let present = self.fields.iter().zip(&self.kinds).filter(|(_, kind)| **kind != 0);
+        let shape = self
+            .emitter
+            .builder
+            .shape(present.map(|(column, kind)| (column.output.name.as_str(), *kind)));
+        self.last.clone_from(&self.kinds);
+        self.shape = Some((epoch, shape));
+        shape
+    }
+
+    /// A row that takes over a point's tags and fields.
+    fn with_star(&mut self, base: Base<'_>, point: &PointRef<'_>, row: usize) -> Result<bool, Refused> {
+        let time = self.time(&base, row);
+        let mark = self.emitter.builder.mark();
+        let first = self.emitter.builder.values().len() as u32;
+        let mut names: Vec<(&str, u8)> = Vec::new();
+        for (key, value) in point.fields() {
+            if !self.fields.iter().any(|column| column.output.name == key) {
+                let payload = self.emitter.payload(value);
+                self.emitter.builder.values().push(payload);
+                names.push((key, value.kind()));
+            }
+        }
+        for column in &self.fields {
+            let cell = column.values.cell(row);
+            if cell != Cell::Null {
+                let value = value(cell);
+                let payload = self.emitter.payload(value);
+                self.emitter.builder.values().push(payload);
+                names.push((column.output.name.as_str(), value.kind()));
+            }
+        }
+        if names.is_empty() {
+            self.emitter.builder.roll_back(&mark);
+            return Ok(false);
+        }
+        let mut texts: Vec<(&str, Cow<'_, str>)> =
+            point.series().tags().map(|(key, value)| (key, Cow::Borrowed(value))).collect();
+        for column in &self.tags {
+            let name = column.output.name.as_str();
+            texts.retain(|(key, _)| *key != name);
+            texts.extend(column.values.cell(row).text().map(|text| (name, text)));
+        }
+        texts.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        let series = self.series(base.name, &texts, &mark)?;
+        let shape = self.emitter.builder.shape(names.iter().copied());
+        self.emitter.builder.push_row(time, series, shape, first);
+        Ok(true)
     }
 }
 

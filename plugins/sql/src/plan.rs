@@ -177,8 +177,6 @@ pub struct Plan {
     /// What must hold for a point, all of it.
     pub filters: Vec<Node>,
     pub action: Action,
-    /// Whether anything but group keys needs the time of points.
-    pub area: Area,
 }
 
 impl Node {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use headwater_plugin_api::batch::layout::Row;
 use headwater_plugin_api::batch::{Batch, PointRef, SeriesRef};
 use headwater_plugin_api::plugin::Control;
 use headwater_plugin_api::window::{Closing, SeriesCache};
 
 use crate::emit::{self, Base, Column, Emitted, Emitter};
 use crate::error::Failures;
-use crate::eval::{self, Context, Frame};
+use crate::eval::{self, Context};
 use crate::plan::{Action, Output, Plan, ResultName};
 use crate::points::{OneSeries, Points, SERIES_FILTERS, ShapePlans};
 use crate::watch::Watch;
@@ -77,6 +78,8 @@ pub struct Statement {
     counts: Counts,
     /// Rows of the shape at hand that pass.
     rows: Vec<u32>,
+    /// Their groups, if all are known already; empty otherwise.
+    groups: Vec<u32>,
     /// Rows of the batch by shape.
     order: Vec<u32>,
     starts: Vec<u32>,
@@ -104,6 +107,7 @@ impl Statement {
             window,
             counts: Counts::default(),
             rows: Vec::new(),
+            groups: Vec::new(),
             order: Vec::new(),
             starts: Vec::new(),
         }
@@ -163,7 +167,11 @@ impl Statement {
                         cx: &mut cx,
                         out,
                     };
-                    window.add(&mut work, &self.rows, shape.keys_by_series, &points);
+                    if !self.groups.is_empty() {
+                        window.add_grouped(&mut work, &self.rows, &mut self.groups, &points);
+                    } else {
+                        window.add(&mut work, &self.rows, shape.keys_by_series, &points);
+                    }
                 }
                 (Action::Project { star, outputs }, ..) => {
                     project(&plan, *star, outputs, &points(&self.rows), &mut self.emitter, &mut cx, out);
@@ -202,18 +210,18 @@ impl Statement {
         any
     }
 
-    /// Sorts the live rows by shape, in their order.
+    /// Sorts the live rows by shape, in their order; no list stands for all rows of one shape.
     fn sort(&mut self, batch: &Batch) {
         let shapes = batch.shape_count();
         self.starts.clear();
         self.starts.resize(shapes + 1, 0);
         self.order.clear();
-        if shapes == 1 {
-            self.order.extend(batch.rows().map(|(at, _)| at as u32));
-            self.starts[1] = self.order.len() as u32;
+        if shapes == 1 && batch.selection().is_none() {
+            // All rows in their order need no list.
+            self.starts[1] = batch.len() as u32;
             return;
         }
-        let shape = |row: &headwater_plugin_api::batch::layout::Row| (row.shape as usize).min(shapes - 1);
+        let shape = |row: &Row| (row.shape as usize).min(shapes - 1);
         for (_, row) in batch.rows() {
             self.starts[shape(row) + 1] += 1;
         }
@@ -241,12 +249,28 @@ impl Statement {
         let Some(shape) = self.shapes.get(shape) else { return false };
         let mask = shape.series_filters;
         let table = batch.tables().rows();
-        self.rows.clear();
-        let series = &self.series;
-        self.rows.extend(self.order[range].iter().copied().filter(|at| {
-            let info = series.value(table[*at as usize].series);
-            info.is_some_and(|info| info.reads && info.filters & mask == mask)
-        }));
+        let all_rows = self.order.is_empty();
+        let candidates = if all_rows { table.len() } else { range.len() };
+        let order = self.order.get(range).unwrap_or_default();
+        // Every candidate is written; those that fail are written over by the next one.
+        self.rows.resize(candidates, 0);
+        self.groups.resize(candidates, 0);
+        let (mut count, mut unknown) = (0, !shape.point_filters.is_empty() || !shape.keys_by_series);
+        let mut take = |at: u32, row: &Row| {
+            let Some(info) = self.series.value(row.series) else { return };
+            self.rows[count] = at;
+            self.groups[count] = info.group;
+            let passes = info.reads && info.filters & mask == mask;
+            unknown |= passes && info.group == NO_GROUP;
+            count += usize::from(passes);
+        };
+        if all_rows {
+            table.iter().enumerate().for_each(|(at, row)| take(at as u32, row));
+        } else {
+            order.iter().for_each(|at| take(*at, &table[*at as usize]));
+        }
+        self.rows.truncate(count);
+        self.groups.truncate(if unknown { 0 } else { count });
         for number in &shape.point_filters {
             if self.rows.is_empty() {
                 break;
@@ -326,6 +350,7 @@ fn project<'a>(
         .map(|output| Column { output, values: eval::eval(&output.node, points, cx) })
         .collect();
     let table = points.batch.tables().rows();
+    let mut writer = emitter.rows(&columns);
     let mut derived: Option<(u32, String)> = None;
     for (row, at) in points.rows.iter().enumerate() {
         let of = &table[*at as usize];
@@ -339,6 +364,6 @@ fn project<'a>(
             }
         };
         let star = star.then(|| PointRef::new(points.batch, of));
-        emitter.row(Base { name, time: of.time, star }, &columns, row, out);
+        writer.row(Base { name, time: of.time, star }, row, out);
     }
 }

@@ -142,6 +142,20 @@ impl WindowState {
         }
     }
 
+    /// Adds points of one shape whose groups are known.
+    pub fn add_grouped<'a>(
+        &mut self,
+        work: &mut Work<'_>,
+        rows: &'a [u32],
+        groups: &mut Vec<u32>,
+        points: &dyn Fn(&'a [u32]) -> Points<'a>,
+    ) where
+        Self: 'a,
+    {
+        std::mem::swap(&mut self.row_groups, groups);
+        self.place(work, rows, points);
+    }
+
     /// Groups of rows that their series decide, up to the first for which there is no room.
     fn group_by_series(&mut self, work: &mut Work<'_>, rows: &[u32]) -> usize {
         let table = work.batch.tables().rows();
@@ -210,7 +224,7 @@ impl WindowState {
         self.tidy(None);
         if self.groups.is_full() && self.flush {
             while let Some(ready) = self.windows.ready(Closing::All) {
-                self.emit(work.aggregate, ready, work.emitter, work.counts, work.cx, work.out);
+                self.emit(work.aggregate, ready, work.emitter, work.cx, work.out);
                 let content = if ready.correction { self.windows.done(ready.slot) } else { self.windows.restart(ready.slot) };
                 work.counts.early += 1;
                 self.recycle(content);
@@ -339,7 +353,7 @@ impl WindowState {
         self.bound();
         let mut changed = false;
         while let Some(ready) = self.windows.ready(closing) {
-            self.emit(aggregate, ready, emitter, counts, cx, out);
+            self.emit(aggregate, ready, emitter, cx, out);
             let content = self.windows.done(ready.slot);
             changed |= self.forget(content);
         }
@@ -398,7 +412,6 @@ impl WindowState {
         aggregate: &Aggregate,
         ready: Ready,
         emitter: &mut Emitter,
-        counts: &mut Counts,
         cx: &mut Context,
         out: &mut Vec<Batch>,
     ) {
@@ -426,16 +439,16 @@ impl WindowState {
                     .iter()
                     .map(|output| Column { output, values: evaluate_rows(&output.node, &frame, cx) })
                     .collect();
+                let mut writer = emitter.rows(&columns);
                 for row in 0..groups.len() {
                     if keep.as_ref().is_none_or(|keep| keep.get(row)) {
-                        emitter.row(base, &columns, row, out);
+                        writer.row(base, row, out);
                     }
                 }
             }
             content.unmark();
         }
         emitter.finish(out);
-        let _ = &counts;
         // The rows settle what the window's points came with; without rows they are dropped.
         let mut delivery = self.windows.take_delivery(ready.slot);
         let made = out.len() - from;

@@ -320,6 +320,9 @@ impl Follower {
             None => Ok(Step::Over),
             Some((file, position)) => {
                 self.begin(file, position);
+                // Without it, a file that is followed and renamed again could not be found after a
+                // crash.
+                self.shared.save_trail(&self.trail);
                 Ok(Step::Again)
             }
         }

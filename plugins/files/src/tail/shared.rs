@@ -749,7 +749,8 @@ impl Shared {
         }
     }
 
-    fn save_trail(&self, trail: &Trail) {
+    /// Saves the position in a path, if it has changed.
+    pub fn save_trail(&self, trail: &Trail) {
         let Some(state) = trail.ledger().state() else { return };
         match self.host.save_state(&key(&trail.path), &state) {
             Ok(()) => self.save_failed.store(false, Ordering::Relaxed),

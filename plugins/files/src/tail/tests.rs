@@ -470,9 +470,11 @@ fn rotation_before_delivery_is_read_again_from_both_files() {
     rotate(&path);
     append(&path, "3\n");
     rig.run_to(&path, "1\n2\n3\n");
-    rig.stop();
+    // The agent is killed: what was saved at the rotation must do, whatever the file is called now.
+    std::fs::rename(&path, folder.path("a.2")).unwrap();
+    append(&path, "4\n");
     let again = start_with(&toml, Some(&rig.driven.host));
-    assert_eq!(again.text(&path), "2\n3\n");
+    assert_eq!(again.text(&path), "2\n3\n4\n");
 }
 
 #[test]

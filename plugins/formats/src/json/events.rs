@@ -197,7 +197,7 @@ impl Events {
         let Some(members) = self.members.get(first..) else { return };
         let keys = &self.keys;
         let key = |at: usize| keys.get(members[at].0.0..members[at].0.1).unwrap_or_default();
-        let mut replaced = |at: usize, events: &mut [Event]| {
+        let replaced = |at: usize, events: &mut [Event]| {
             for event in events.get_mut(members[at].1..members[at].2).unwrap_or_default() {
                 event.replaced = true;
             }

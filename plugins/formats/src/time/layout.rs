@@ -197,6 +197,78 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// Appends a time in nanoseconds since the epoch, in UTC.
+    pub fn write(&self, out: &mut String, time_ns: i64) {
+        use std::fmt::Write;
+        let seconds = time_ns.div_euclid(1_000_000_000);
+        let nanos = time_ns.rem_euclid(1_000_000_000);
+        let days = seconds.div_euclid(86_400);
+        let second_of_day = seconds.rem_euclid(86_400);
+        let (year, month, day) = date_of_days(days);
+        let (hour, minute, second) =
+            (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+        let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
+        let padded = |out: &mut String, value: i64, zero: bool| {
+            let _ = if zero { write!(out, "{value:02}") } else { write!(out, "{value}") };
+        };
+        for part in &self.parts {
+            match part {
+                Part::Literal(literal) => out.push_str(literal),
+                Part::Year => drop(write!(out, "{year:04}")),
+                Part::YearTwo => padded(out, year.rem_euclid(100), true),
+                Part::MonthName { long } => {
+                    let name = MONTHS[(month - 1) as usize % 12];
+                    out.push_str(if *long { name } else { &name[..3] });
+                }
+                Part::Month(two) => padded(out, month, *two),
+                Part::Day { zero: false, blank: true } => drop(write!(out, "{day:2}")),
+                Part::Day { zero, .. } => padded(out, day, *zero),
+                Part::YearDay { blank } => {
+                    let day = days - days_of_date(year, 1, 1) + 1;
+                    let _ = if *blank { write!(out, "{day:3}") } else { write!(out, "{day:03}") };
+                }
+                Part::Weekday { long } => {
+                    // The epoch was a Thursday.
+                    let name = WEEKDAYS[(days + 4).rem_euclid(7) as usize];
+                    out.push_str(if *long { name } else { &name[..3] });
+                }
+                Part::Hour => padded(out, hour, true),
+                Part::HourTwelve(two) => padded(out, twelve, *two),
+                Part::Minute(two) => padded(out, minute, *two),
+                Part::Second(two) => padded(out, second, *two),
+                Part::HalfDay { upper } => out.push_str(match (hour >= 12, upper) {
+                    (true, true) => "PM",
+                    (true, false) => "pm",
+                    (false, true) => "AM",
+                    (false, false) => "am",
+                }),
+                Part::ZoneName => out.push_str("UTC"),
+                Part::Offset { z: true, .. } => out.push('Z'),
+                Part::Offset { colons, minutes, seconds, .. } => {
+                    let colon = if *colons { ":" } else { "" };
+                    out.push_str("+00");
+                    for _ in 0..*minutes as usize + *seconds as usize {
+                        out.push_str(colon);
+                        out.push_str("00");
+                    }
+                }
+                Part::Fraction(count) => {
+                    let digits = format!("{nanos:09}");
+                    let digits = match count {
+                        Some(count) => digits.get(..*count).unwrap_or(&digits),
+                        None => digits.trim_end_matches('0'),
+                    };
+                    if !digits.is_empty() {
+                        out.push('.');
+                        out.push_str(digits);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// One or two digits, or exactly two.
 fn one_or_two(text: &str, two: bool) -> Option<(i64, &str)> {
     let bytes = text.as_bytes();
@@ -465,6 +537,29 @@ mod tests {
         }
         assert!(Layout::new("yyyy-mm-dd").is_err());
         assert!(Layout::new("").is_err());
+    }
+
+    #[test]
+    fn times_are_written_as_they_are_read() {
+        let time = 1_700_000_000_120_000_000;
+        for (layout, expected) in [
+            ("RFC3339Nano", "2023-11-14T22:13:20.12Z"),
+            ("2006-01-02 15:04:05.000 -0700 MST", "2023-11-14 22:13:20.120 +0000 UTC"),
+            ("Mon Jan _2 3:04:05PM 06 (002, -07:00)", "Tue Nov 14 10:13:20PM 23 (318, +00:00)"),
+            ("Monday, January 2, 2006 at 15h", "Tuesday, November 14, 2023 at 22h"),
+        ] {
+            let mut out = String::new();
+            Layout::new(layout).unwrap().write(&mut out, time);
+            assert_eq!(out, expected);
+        }
+        let layout = Layout::new("RFC3339Nano").unwrap();
+        let mut random = crate::testing::Random::new(11);
+        for _ in 0..20_000 {
+            let time = random.next() as i64;
+            let mut out = String::new();
+            layout.write(&mut out, time);
+            assert_eq!(layout.read(&out, &Zone::Utc, NOW), Ok(time), "{out}");
+        }
     }
 
     #[test]

@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn local_times_by_rules() {
         let zone = berlin();
-        let at = |year, month, day, hour| days_of_date(year, month, day) * 86_400 + hour * 3600;
+        let at = |year, month, day, hour: i64| days_of_date(year, month, day) * 86_400 + hour * 3600;
         for (local, offset) in [
             (at(2023, 1, 15, 12), 3600),
             (at(2023, 7, 15, 12), 7200),

@@ -185,6 +185,19 @@ fn a_whole_series_that_is_refused_is_counted_when_the_search_takes_too_long() {
 }
 
 #[test]
+fn many_destinations_leave_room_for_the_search() {
+    let batches = batches(4);
+    let (cx, mut lines, mut buffer) = (testkit::context(0), TestLines, Vec::new());
+    let mut attempt = Attempt::new(&cx, &mut lines, &mut buffer);
+    for _ in 0..2 * REQUESTS_MAX {
+        attempt.write(Points::new(&batches), &mut |_| Ok(Answer::of(204, ""))).unwrap();
+    }
+    let mut server = Server { bad: vec!["v=5i"], style: Style::Mute, ..Server::default() };
+    attempt.write(Points::new(&batches), &mut |body| Ok(server.take(body))).unwrap();
+    assert_eq!(attempt.refused, [(1, 1)]);
+}
+
+#[test]
 fn everything_is_refused_at_once_if_the_count_says_so() {
     let batches = batches(50);
     let mut server = Server { bad: vec!["m"], style: Style::Counting, ..Server::default() };
@@ -319,6 +332,6 @@ fn what_the_agent_is_told() {
     };
     assert_eq!(conclude(&[], 3), Ok(()));
     let partial = ErrorKind::Partial(vec![(0, 1), (1, 0)]);
-    assert_eq!(conclude(&[(1, 0), (0, 1)], 3), Err(Error::new(partial, "why")));
+    assert_eq!(conclude(&[(1, 0), (0, 1), (1, 0)], 3), Err(Error::new(partial, "why")));
     assert_eq!(conclude(&[(1, 0), (0, 1)], 2), Err(Error::refused("why")));
 }

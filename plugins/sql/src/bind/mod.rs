@@ -56,7 +56,7 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
         }
         (None, _) => ResultName::Derived,
     };
-    Ok(Plan { reads, name, columns: binder.columns, filters, action, area: statement.area })
+    Ok(Plan { reads, name, columns: binder.columns, filters, action })
 }
 
 /// The parts of a WHERE clause that must all hold.

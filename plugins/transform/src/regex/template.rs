@@ -60,28 +60,60 @@ impl Template {
         text: &str,
         limit: usize,
     ) -> Result<Option<String>, TooLong> {
-        let mut matches = regex.captures_iter(text).peekable();
-        if matches.peek().is_none() {
-            return Ok(None);
-        }
-        let mut out = String::with_capacity(text.len());
-        let mut copied = 0;
-        for captures in matches {
-            let Some(whole) = captures.get(0) else { continue };
-            out.push_str(&text[copied..whole.start()]);
-            for part in &self.parts {
-                out.push_str(match part {
-                    Part::Text(text) => text,
-                    Part::Group(group) => captures.get(*group).map_or("", |group| group.as_str()),
-                });
-                if out.len() > limit {
-                    return Err(TooLong);
-                }
+        let mut out = Output { text, made: None, copied: 0, limit };
+        if self.parts.iter().any(|part| matches!(part, Part::Group(group) if *group > 0)) {
+            for captures in regex.captures_iter(text) {
+                let Some(whole) = captures.get(0) else { continue };
+                out.replace(whole.start(), whole.end(), &self.parts, |group| {
+                    captures.get(group).map_or("", |group| group.as_str())
+                })?;
             }
-            copied = whole.end();
+        } else {
+            // Nobody asks where groups stand: they need not be found.
+            for whole in regex.find_iter(text) {
+                out.replace(whole.start(), whole.end(), &self.parts, |_| whole.as_str())?;
+            }
         }
-        out.push_str(&text[copied..]);
-        if out.len() > limit { Err(TooLong) } else { Ok(Some(out)) }
+        out.finish()
+    }
+}
+
+/// A text whose matches are replaced one after the other.
+struct Output<'t> {
+    text: &'t str,
+    made: Option<String>,
+    /// How far the text is copied or replaced.
+    copied: usize,
+    limit: usize,
+}
+
+impl<'t> Output<'t> {
+    fn replace(
+        &mut self,
+        start: usize,
+        end: usize,
+        parts: &[Part],
+        group: impl Fn(usize) -> &'t str,
+    ) -> Result<(), TooLong> {
+        let made = self.made.get_or_insert_with(|| String::with_capacity(self.text.len()));
+        made.push_str(&self.text[self.copied..start]);
+        for part in parts {
+            made.push_str(match part {
+                Part::Text(text) => text,
+                Part::Group(index) => group(*index),
+            });
+            if made.len() > self.limit {
+                return Err(TooLong);
+            }
+        }
+        self.copied = end;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Option<String>, TooLong> {
+        let Some(mut made) = self.made else { return Ok(None) };
+        made.push_str(&self.text[self.copied..]);
+        if made.len() > self.limit { Err(TooLong) } else { Ok(Some(made)) }
     }
 }
 
@@ -152,6 +184,8 @@ mod tests {
         assert_eq!(replaced("a*", "-", "baaac").as_deref(), Some("-b-c-"));
         assert_eq!(replaced("", "-", "é").as_deref(), Some("-é-"));
         assert_eq!(replaced("x", "-", "abc"), None);
+        assert_eq!(replaced("a+", "[$0]", "baaacad").as_deref(), Some("b[aaa]c[a]d"));
+        assert_eq!(replaced("(a)(b)?", "$2$1", "abac").as_deref(), Some("baac"));
     }
 
     #[test]

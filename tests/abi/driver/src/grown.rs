@@ -14,8 +14,8 @@ use crate::host::raw;
 use crate::loader::{InputKind, Registry};
 
 /// The section and the bit that 1.1 added, which an agent of 1.0 has no names for.
-const NOTES: u32 = 10;
-const NOTING: u64 = 128;
+const NOTES: u32 = 0x1000;
+const NOTING: u64 = 1 << 60;
 
 pub fn new(registry: &Registry) {
     let InputKind::Gathered(plugin) = registry.input("grown_source").unwrap().plugin else {
@@ -44,7 +44,7 @@ pub fn new(registry: &Registry) {
         true => assert!(batch_that_must.is_some() && refused.is_empty()),
         false => {
             assert!(batch_that_must.is_none());
-            let words = "section 11 must be understood and is not known here";
+            let words = "section 4097 must be understood and is not known here";
             assert_eq!(refused, [Malformed(words.into())]);
         }
     }
@@ -162,7 +162,7 @@ mod with {
         given.note("for all to heed", true);
         let (collected, result) = stage(registry, "pass").process(0, given.clone());
         let error = result.unwrap_err().to_string();
-        assert!(error.contains("section 11 must be understood"), "{error}");
+        assert!(error.contains("section 4097 must be understood"), "{error}");
         assert!(collected.batches.is_empty());
 
         let plugin = registry.serializer("abi_text").unwrap().plugin;
@@ -175,7 +175,7 @@ mod with {
         let mut out = Vec::new();
         let context = Context::new(5, None, None);
         let error = made.unwrap().serialize(&context, &given, &mut out).unwrap_err().to_string();
-        assert!(error.contains("section 11 must be understood") && out.is_empty(), "{error}");
+        assert!(error.contains("section 4097 must be understood") && out.is_empty(), "{error}");
         assert_eq!(given.points().count(), 2, "the lender's batch is whole");
     }
 }

@@ -1,14 +1,15 @@
 //! Stands in for the agent: loads libraries by the agent's own loader and drives their plugins
 //! through the interface. `abi-driver old|new DIRECTORY` checks the fixture of 1.0 or of 1.1 that
 //! lies in the directory, `bad` libraries that must be refused, `c` how a C program reads a batch;
-//! `exports` what libraries show to the linker; `header` writes the C header of an interface. Built
-//! with feature `v1_1` it is an agent of 1.1.
+//! `exports` what libraries show to the linker; `header` writes the C header of an interface, `grow`
+//! makes 1.1 of the sources of one. Built with feature `v1_1` this is an agent of 1.1.
 
 #[allow(dead_code, unused_imports)]
 #[path = "loader/mod.rs"]
 mod loader;
 mod exports;
 mod grown;
+mod growth;
 mod header;
 mod host;
 mod in_c;
@@ -25,11 +26,12 @@ pub static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let usage = "usage: abi-driver old|new|bad|c|header|exports DIRECTORY";
+    let usage = "usage: abi-driver old|new|bad|c|header|exports|grow DIRECTORY";
     let (scenario, directory) =
         (arguments.next().expect(usage), arguments.next().expect(usage));
     match scenario.as_str() {
         "header" => print!("{}", header::write(directory.as_ref())),
+        "grow" => growth::grow(directory.as_ref()),
         "exports" => exports::check(directory.as_ref()),
         "c" => in_c::check(directory.as_ref()),
         _ => libraries(&scenario, &directory),
