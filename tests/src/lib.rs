@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod digest;
 pub mod load;
+pub mod oracles;
 pub mod paths;
 pub mod points;
 pub mod servers;

@@ -15,6 +15,7 @@ pub enum Command {
     Quickstart(Options),
     Check(Options),
     Create(Options),
+    Refused(Options),
     Plugins(Options, Option<PluginKind>),
     Version,
     /// Help about a command, or about all.
@@ -120,6 +121,14 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
             "section-filter",
         ],
         make: |options, rest| nothing_more(rest).map(|()| Command::Create(options)),
+    },
+    Subcommand {
+        words: &["config", "refused"],
+        arguments: "",
+        summary: "list the options that are refused, with the reasons",
+        doc: "One line for each option that Telegraf knows and this agent refuses: table, key, reason.",
+        flags: &["plugin-directory"],
+        make: |options, rest| nothing_more(rest).map(|()| Command::Refused(options)),
     },
     Subcommand {
         words: &["plugins"],

@@ -9,6 +9,7 @@ pub mod notify;
 mod pidfile;
 mod plugins;
 mod quickstart;
+mod refused;
 mod run;
 pub mod schemas;
 mod setup;
@@ -44,6 +45,7 @@ fn dispatch(
         Ok(Command::Quickstart(options)) => quickstart::run(&options, environment, err),
         Ok(Command::Check(options)) => check::run(&options, environment, out, err),
         Ok(Command::Create(options)) => create::run(&options, out, err),
+        Ok(Command::Refused(options)) => refused::run(&options, out, err),
         Ok(Command::Plugins(options, kind)) => plugins::run(&options, kind, environment, out, err),
         Ok(Command::Version) => version::run(out),
         Ok(Command::Help(command)) => {

@@ -305,12 +305,7 @@ fn findings(config: &AgentConfig, table: &DeTable<'_>) -> Vec<Finding> {
         Some("remove it; points wait in memory, bounded by metric_buffer_limit"),
     );
     let zone = crate::observe::Zone::named(&config.log_with_timezone);
-    error(
-        zone.is_err(),
-        "log_with_timezone",
-        zone.err().unwrap_or_default(),
-        None,
-    );
+    error(zone.is_err(), "log_with_timezone", zone.err().unwrap_or_default(), None);
     let mut warning = |condition: bool, key, why: &str| {
         if condition {
             found.push(Finding {

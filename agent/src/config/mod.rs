@@ -33,6 +33,7 @@ pub use plan::{
 #[cfg(test)]
 pub use selectors::SelectorTable;
 pub use selectors::{Modifiers, Selectors};
+pub use split::common_schema;
 
 use common::{AggregatorTable, InputTable, OutputTable, ProcessorTable};
 use diagnostics::{Diagnostics, did_you_mean};
@@ -103,6 +104,11 @@ pub struct LoadOptions {
     pub output_filter: Option<Vec<String>>,
     /// Only these sections (`agent`, `global_tags`, `inputs`, ...).
     pub section_filter: Option<Vec<String>>,
+}
+
+/// What `[agent]` takes.
+pub fn agent_schema() -> headwater_plugin_api::config::TableSchema {
+    <AgentConfig as headwater_plugin_api::config::Config>::schema()
 }
 
 /// Reads the configuration. The plan is there if no diagnostic is an error.

@@ -1,15 +1,64 @@
 //! Aggregator `basicstats`: count, extremes, mean, deviation and change of each field.
 
 use headwater_plugin_api::batch::{Batch, Value};
-use headwater_plugin_api::config::{Duration, nearest};
+use headwater_plugin_api::config::Duration;
 use headwater_plugin_api::plugin::{Aggregator, Context, Control, Error, Host, Plugin, Sink};
 
 use crate::cells::{Cells, Stats};
 
+macro_rules! stats {
+    ($($(#[doc = $doc:expr])* $variant:ident = $word:literal),* $(,)?) => {
+        headwater_plugin_api::choice! {
+            /// One statistic of a field. Its word, with `_` in front, is the suffix of the result.
+            pub enum Stat {
+                $($(#[doc = $doc])* $variant = $word),*
+            }
+        }
+
+        impl Stat {
+            /// All of them, in the order in which they stand in a point.
+            const ALL: &[Stat] = &[$(Stat::$variant),*];
+        }
+    };
+}
+
+stats! {
+    /// How many values there were.
+    Count = "count",
+    /// The least value.
+    Min = "min",
+    /// The greatest value.
+    Max = "max",
+    /// The arithmetic mean.
+    Mean = "mean",
+    /// The variance, over n - 1.
+    S2 = "s2",
+    /// The root of `s2`.
+    Stdev = "stdev",
+    /// The sum.
+    Sum = "sum",
+    /// The earliest value.
+    First = "first",
+    /// The latest value.
+    Last = "last",
+    /// The latest value less the earliest.
+    Diff = "diff",
+    /// `diff`, unless it is negative.
+    NonNegativeDiff = "non_negative_diff",
+    /// `diff` per second.
+    Rate = "rate",
+    /// `rate`, unless `diff` is negative.
+    NonNegativeRate = "non_negative_rate",
+    /// `diff` in percent of the earliest value.
+    PercentChange = "percent_change",
+    /// From the earliest value to the latest, in integer nanoseconds.
+    Interval = "interval",
+}
+
 headwater_plugin_api::config! {
     /// Statistics of each numeric field over each period: `<field>_<stat>`, as floats, `interval` as
-    /// integer nanoseconds. Strings and Booleans are skipped. The points carry the end of their
-    /// period as time.
+    /// integer nanoseconds. Strings and Booleans are skipped. With one value only count, min, max,
+    /// mean, sum, first and last are sent. The points carry the end of their period as time.
     pub struct BasicStatsConfig {
         /// The period, aligned to the epoch. The points' own time decides where they belong.
         pub period: Duration = Duration::from_secs(30),
@@ -17,57 +66,25 @@ headwater_plugin_api::config! {
         pub delay: Duration = Duration::from_millis(100),
         /// How long after that late points are still added, and the period's points sent again.
         pub grace: Duration = Duration::ZERO,
-        /// Which ones: count, min, max, mean, s2, stdev, sum, first, last, diff, non_negative_diff,
-        /// rate, non_negative_rate, percent_change, interval. `s2` is the variance over n - 1; the
-        /// last six compare the last value with the first.
-        pub stats: Vec<String> =
-            ["count", "min", "max", "mean", "s2", "stdev"].map(str::to_owned).to_vec(),
+        /// The statistics.
+        pub stats: Vec<Stat> =
+            vec![Stat::Count, Stat::Min, Stat::Max, Stat::Mean, Stat::S2, Stat::Stdev],
     }
 }
 
-const COUNT: u32 = 1;
-const MIN: u32 = 1 << 1;
-const MAX: u32 = 1 << 2;
-const MEAN: u32 = 1 << 3;
-const S2: u32 = 1 << 4;
-const STDEV: u32 = 1 << 5;
-const SUM: u32 = 1 << 6;
-const FIRST: u32 = 1 << 7;
-const LAST: u32 = 1 << 8;
-const DIFF: u32 = 1 << 9;
-const NON_NEGATIVE_DIFF: u32 = 1 << 10;
-const RATE: u32 = 1 << 11;
-const NON_NEGATIVE_RATE: u32 = 1 << 12;
-const PERCENT_CHANGE: u32 = 1 << 13;
-const INTERVAL: u32 = 1 << 14;
+const fn bit(stat: Stat) -> u32 {
+    1 << stat as u32
+}
 
-const NAMES: &[&str] = &[
-    "count",
-    "min",
-    "max",
-    "mean",
-    "s2",
-    "stdev",
-    "sum",
-    "first",
-    "last",
-    "diff",
-    "non_negative_diff",
-    "rate",
-    "non_negative_rate",
-    "percent_change",
-    "interval",
-];
-
-const MOMENTS: u32 = MEAN | S2 | STDEV;
-const ENDS: u32 = FIRST
-    | LAST
-    | DIFF
-    | NON_NEGATIVE_DIFF
-    | RATE
-    | NON_NEGATIVE_RATE
-    | PERCENT_CHANGE
-    | INTERVAL;
+const MOMENTS: u32 = bit(Stat::Mean) | bit(Stat::S2) | bit(Stat::Stdev);
+const ENDS: u32 = bit(Stat::First)
+    | bit(Stat::Last)
+    | bit(Stat::Diff)
+    | bit(Stat::NonNegativeDiff)
+    | bit(Stat::Rate)
+    | bit(Stat::NonNegativeRate)
+    | bit(Stat::PercentChange)
+    | bit(Stat::Interval);
 
 /// The aggregator.
 pub struct BasicStats {
@@ -80,17 +97,7 @@ impl Plugin for BasicStats {
     const SUMMARY: &'static str = "Count, extremes, mean, deviation and change of each field";
 
     fn new(config: BasicStatsConfig, host: Host) -> Result<Self, Error> {
-        let mut stats = 0;
-        for name in &config.stats {
-            let Some(bit) = NAMES.iter().position(|known| known == name) else {
-                let hint = match nearest(name, NAMES.iter().copied()) {
-                    Some(near) => format!("did you mean \"{near}\"?"),
-                    None => format!("known are {}", NAMES.join(", ")),
-                };
-                return Err(Error::config("stats", format!("there is no statistic {name:?}; {hint}")));
-            };
-            stats |= 1 << bit;
-        }
+        let stats = config.stats.iter().fold(0, |bits, stat| bits | bit(*stat));
         if stats == 0 {
             return Err(Error::config("stats", "the list is empty, so that nothing would be sent"));
         }
@@ -110,7 +117,12 @@ impl Aggregator for BasicStats {
         Ok(self.cells.tick(cx, out))
     }
 
-    fn control(&mut self, cx: &Context<'_>, control: Control, out: &mut Sink<'_>) -> Result<(), Error> {
+    fn control(
+        &mut self,
+        cx: &Context<'_>,
+        control: Control,
+        out: &mut Sink<'_>,
+    ) -> Result<(), Error> {
         self.cells.control(cx, control, out);
         Ok(())
     }
@@ -158,8 +170,7 @@ impl Stats for Arrays {
     #[inline]
     fn grow(&mut self, cells: usize) {
         if self.basic.len() < cells {
-            let none =
-                Basic { count: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY, sum: 0.0 };
+            let none = Basic { count: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY, sum: 0.0 };
             self.basic.resize(cells, none);
             if self.stats & MOMENTS != 0 {
                 self.moments.resize(cells, Moments::default());
@@ -219,26 +230,26 @@ impl Stats for Arrays {
         let diff = ends.last - ends.first;
         let interval = ends.last_time.saturating_sub(ends.first_time);
         let rate = diff / (interval as f64 / 1e9);
-        let results = [
-            (COUNT, true, Value::F64(basic.count)),
-            (MIN, true, Value::F64(basic.min)),
-            (MAX, true, Value::F64(basic.max)),
-            (MEAN, true, Value::F64(moments.mean)),
-            (S2, several, Value::F64(variance)),
-            (STDEV, several, Value::F64(variance.sqrt())),
-            (SUM, true, Value::F64(basic.sum)),
-            (FIRST, true, Value::F64(ends.first)),
-            (LAST, true, Value::F64(ends.last)),
-            (DIFF, several, Value::F64(diff)),
-            (NON_NEGATIVE_DIFF, several && diff >= 0.0, Value::F64(diff)),
-            (RATE, several, Value::F64(rate)),
-            (NON_NEGATIVE_RATE, several && diff >= 0.0, Value::F64(rate)),
-            (PERCENT_CHANGE, several, Value::F64(diff / ends.first * 100.0)),
-            (INTERVAL, several, Value::I64(interval)),
-        ];
-        for (name, (bit, present, value)) in NAMES.iter().zip(results) {
-            if self.stats & bit != 0 && present {
-                result(name, value);
+        for stat in Stat::ALL.iter().filter(|stat| self.stats & bit(**stat) != 0) {
+            let (present, value) = match stat {
+                Stat::Count => (true, basic.count.into()),
+                Stat::Min => (true, basic.min.into()),
+                Stat::Max => (true, basic.max.into()),
+                Stat::Mean => (true, moments.mean.into()),
+                Stat::S2 => (several, variance.into()),
+                Stat::Stdev => (several, variance.sqrt().into()),
+                Stat::Sum => (true, basic.sum.into()),
+                Stat::First => (true, ends.first.into()),
+                Stat::Last => (true, ends.last.into()),
+                Stat::Diff => (several, diff.into()),
+                Stat::NonNegativeDiff => (several && diff >= 0.0, diff.into()),
+                Stat::Rate => (several, rate.into()),
+                Stat::NonNegativeRate => (several && diff >= 0.0, rate.into()),
+                Stat::PercentChange => (several, (diff / ends.first * 100.0).into()),
+                Stat::Interval => (several, interval.into()),
+            };
+            if present {
+                result(stat.word(), value);
             }
         }
     }
@@ -288,7 +299,8 @@ mod tests {
             run("", &[(29, 2.0)]),
             ["m,host=a v_count=1,v_min=2,v_max=2,v_mean=2 3600030000000000"]
         );
-        let all = format!("stats = {NAMES:?}");
+        let words: Vec<&str> = Stat::ALL.iter().map(|stat| stat.word()).collect();
+        let all = format!("stats = {words:?}");
         assert_eq!(
             run(&all, &[(29, 2.0)]),
             ["m,host=a v_count=1,v_min=2,v_max=2,v_mean=2,v_sum=2,v_first=2,v_last=2 \
@@ -395,7 +407,7 @@ mod tests {
             let error = testkit::aggregator::<BasicStats>(config).err().unwrap();
             assert!(error.message().contains(part), "{error}");
         };
-        check("stats = ['mena']", "did you mean \"mean\"?");
+        check("stats = ['mena']", "\"mena\"");
         check("stats = []", "the list is empty");
         check("period = '0s'", "longer than 0s");
     }

@@ -39,7 +39,7 @@ const HOLD: i64 = 600_000_000_000;
 /// Points from further ahead of the clock are refused and counted.
 const MAX_FUTURE: i64 = 60_000_000_000;
 
-/// A cell that is not known yet.
+/// A cell that is not known, or for which there is no room.
 const UNKNOWN: u32 = u32::MAX;
 
 /// A shape's fields that are numbers.
@@ -131,7 +131,7 @@ impl<S: Stats> Cells<S> {
             let place = match self.place(&feed, row) {
                 Place::Full => {
                     self.windows.hold_delivery(batch);
-                    self.close(Closing::Forced);
+                    self.close(Closing::Forced, false);
                     self.place(&feed, row)
                 }
                 place => place,
@@ -148,7 +148,7 @@ impl<S: Stats> Cells<S> {
         self.future_points.add(future);
         self.dropped_values.add(dropped);
         // A replay fills windows faster than ticks come.
-        self.close(Closing::Due);
+        self.close(Closing::Due, true);
     }
 
     fn place(&mut self, feed: &Feed, row: &Row) -> Place {
@@ -211,11 +211,13 @@ impl<S: Stats> Cells<S> {
         dropped
     }
 
-    /// Closes windows; their points wait for the next tick.
-    fn close(&mut self, closing: Closing) {
+    /// Closes windows; their points wait for the next tick. In the middle of a batch nothing may be
+    /// tidied up, since its series and shapes are numbered already.
+    fn close(&mut self, closing: Closing, tidy: bool) {
         while let Some(ready) = self.windows.ready(closing) {
             self.emit(ready);
-            if let Some(stats) = self.windows.done(ready.slot) {
+            let closed = self.windows.done(ready.slot);
+            if let Some(stats) = closed.filter(|_| tidy) {
                 self.tidy(&stats);
             }
         }
@@ -238,26 +240,25 @@ impl<S: Stats> Cells<S> {
             true => a.1.cmp(&b.1),
             false => series.get(a.0).key().cmp(series.get(b.0).key()),
         });
+        let mut name = String::new();
         for cells in cells.chunk_by(|a, b| a.0 == b.0) {
             let series = self.series.get(cells[0].0);
             let mut point = self.builder.point(series.name()).tags(series.tags());
             point = point.metric_kind(series.kind());
-            let mut any = false;
             for (_, cell) in cells {
                 let key = std::str::from_utf8(&self.cells.key(*cell)[4..]).unwrap_or_default();
-                let mut named = Vec::new();
-                stats.results(*cell as usize, &mut |suffix, value| {
-                    named.push((format!("{key}_{suffix}"), value));
-                });
-                any |= !named.is_empty();
-                for (name, value) in named {
+                let mut results = Vec::new();
+                stats.results(*cell as usize, &mut |suffix, value| results.push((suffix, value)));
+                for (suffix, value) in results {
+                    name.clear();
+                    name.push_str(key);
+                    name.push('_');
+                    name.push_str(suffix);
                     point = point.field(&name, value);
                 }
             }
-            if any {
-                // What a batch cannot hold, such as numbers that are all infinite, is left out.
-                let _ = point.finish(ready.span.end);
-            }
+            // What a batch cannot hold, such as numbers that are all infinite, is left out.
+            let _ = point.finish(ready.span.end);
             if self.builder.is_full() {
                 self.ready.extend(self.builder.finish());
             }
@@ -300,7 +301,7 @@ impl<S: Stats> Cells<S> {
     pub fn tick(&mut self, cx: &Context<'_>, out: &mut Sink<'_>) -> Option<i64> {
         let now = cx.now();
         self.windows.set_now(now);
-        self.close(Closing::Due);
+        self.close(Closing::Due, true);
         self.push(out);
         let policy = self.windows.policy();
         // A window that is opened from now on closes no earlier than the one that holds the present.
@@ -312,7 +313,7 @@ impl<S: Stats> Cells<S> {
     /// Takes a message.
     pub fn control(&mut self, cx: &Context<'_>, control: Control, out: &mut Sink<'_>) {
         self.windows.control(cx.now(), control);
-        self.close(if control == Control::Stop { Closing::All } else { Closing::Due });
+        self.close(if control == Control::Stop { Closing::All } else { Closing::Due }, true);
         self.push(out);
     }
 
@@ -337,18 +338,14 @@ fn series_of(key: &[u8]) -> u32 {
 #[cold]
 fn meet(shape: &mut Shape, series: u32, cells: &mut Groups) -> u32 {
     let start = shape.cells.len() as u32;
-    let mut complete = true;
     for (field, ..) in &shape.numbers {
         let key = cell_key(series, field.as_bytes());
         let cell = cells.intern(bytes_hash(&key), &key).unwrap_or(UNKNOWN);
-        complete &= cell != UNKNOWN;
         shape.cells.push(cell);
     }
     if shape.starts.len() <= series as usize {
         shape.starts.resize(series as usize + 1, UNKNOWN);
     }
-    if complete {
-        shape.starts[series as usize] = start;
-    }
+    shape.starts[series as usize] = start;
     start
 }

@@ -45,7 +45,12 @@ impl Aggregator for MinMax {
         Ok(self.cells.tick(cx, out))
     }
 
-    fn control(&mut self, cx: &Context<'_>, control: Control, out: &mut Sink<'_>) -> Result<(), Error> {
+    fn control(
+        &mut self,
+        cx: &Context<'_>,
+        control: Control,
+        out: &mut Sink<'_>,
+    ) -> Result<(), Error> {
         self.cells.control(cx, control, out);
         Ok(())
     }

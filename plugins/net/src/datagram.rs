@@ -18,7 +18,7 @@ use rustix::time::{
     timerfd_settime,
 };
 
-use crate::connection::canonical;
+use crate::accept::canonical;
 
 /// The longest datagram over UDP.
 pub const UDP_MAX: usize = 65_535;

@@ -281,3 +281,111 @@ impl Drop for Peer {
         self.hub.leave(self.id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use rustix::event::{PollFd, PollFlags};
+
+    use super::*;
+
+    fn hub(limits: Limits) -> Arc<Hub> {
+        Arc::new(Hub::new(&limits, &Host::detached()).unwrap())
+    }
+
+    fn peer(hub: &Arc<Hub>, encrypted: bool) -> (Option<Arc<Peer>>, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        (hub.admit(ours.into(), "peer".to_owned(), encrypted), theirs)
+    }
+
+    /// Waits for the timer so many times. False if it does not run.
+    fn ticks(hub: &Hub, count: u32) -> bool {
+        let patience = Timespec { tv_sec: 5, tv_nsec: 0 };
+        for _ in 0..count {
+            let mut fds = [PollFd::new(&hub.timer, PollFlags::IN)];
+            if rustix::event::poll(&mut fds, Some(&patience)).unwrap() == 0 {
+                return false;
+            }
+            hub.sweep();
+        }
+        true
+    }
+
+    fn is_closed(theirs: &mut UnixStream) -> bool {
+        matches!(theirs.read(&mut [0; 1]), Ok(0))
+    }
+
+    const SHORT: Option<Duration> = Some(Duration::from_millis(16));
+
+    #[test]
+    fn a_handshake_that_is_not_done_in_time_is_ended() {
+        let hub = hub(Limits { handshake: SHORT, ..Limits::default() });
+        let (slow, mut slow_end) = peer(&hub, true);
+        let (quick, mut quick_end) = peer(&hub, true);
+        quick.as_ref().unwrap().shook_hands();
+        assert!(ticks(&hub, 3 * TICKS));
+        assert!(is_closed(&mut slow_end));
+        assert!(!is_closed(&mut quick_end), "nothing else has a timeout");
+        assert_eq!(hub.timed_out.get(), 1);
+        drop((slow, quick));
+    }
+
+    #[test]
+    fn bytes_keep_a_connection_open_and_messages_do_not_end_it() {
+        let hub = hub(Limits { idle: SHORT, message: SHORT, ..Limits::default() });
+        let (talks, mut talks_end) = peer(&hub, false);
+        let (mumbles, mut mumbles_end) = peer(&hub, false);
+        let (talks, mumbles) = (talks.unwrap(), mumbles.unwrap());
+        for _ in 0..3 * TICKS {
+            talks.saw_bytes();
+            talks.saw_message();
+            mumbles.saw_bytes();
+            assert!(ticks(&hub, 1));
+        }
+        assert!(!is_closed(&mut talks_end));
+        assert!(is_closed(&mut mumbles_end), "bytes and no message");
+    }
+
+    #[test]
+    fn what_the_process_holds_is_not_silence() {
+        let hub = hub(Limits { idle: SHORT, ..Limits::default() });
+        let (held, mut held_end) = peer(&hub, false);
+        let held = held.unwrap();
+        held.set_holds_bytes(true);
+        assert!(ticks(&hub, 3 * TICKS));
+        assert!(!is_closed(&mut held_end));
+        held.set_holds_bytes(false);
+        assert!(ticks(&hub, 1));
+        assert!(is_closed(&mut held_end));
+    }
+
+    #[test]
+    fn places_are_given_back() {
+        let hub = hub(Limits { connections: Some(2), ..Limits::default() });
+        let (first, _first_end) = peer(&hub, false);
+        let (_second, _second_end) = peer(&hub, false);
+        let (third, mut third_end) = peer(&hub, false);
+        assert!(third.is_none() && is_closed(&mut third_end));
+        assert_eq!((hub.open.get(), hub.refused.get()), (2, 1));
+        drop(first);
+        assert!(peer(&hub, false).0.is_some());
+        assert!(hub.timer().is_none());
+    }
+
+    #[test]
+    fn short_times_are_not_cut_shorter() {
+        let hub = hub(Limits {
+            idle: Some(Duration::from_millis(3)),
+            message: Some(Duration::from_millis(10)),
+            ..Limits::default()
+        });
+        assert_eq!(hub.period, Some(Duration::from_millis(1)));
+        assert_eq!(
+            (hub.ticks.idle, hub.ticks.message, hub.ticks.handshake),
+            (Some(3), Some(10), None)
+        );
+    }
+}

@@ -1,5 +1,6 @@
 //! Family `net`: what comes over sockets.
 
+mod accept;
 mod address;
 mod bind;
 mod connection;

@@ -14,9 +14,10 @@ use headwater_plugin_api::plugin::{
     Capabilities, Context, Error, Framing, Host, Intake, Plugin, ServiceInput, SourceSpec,
 };
 
+use crate::accept::{self, Acceptor};
 use crate::address::Address;
 use crate::bind::{self, BoundPath, Options};
-use crate::connection::{self, Acceptor, Setup};
+use crate::connection::Setup;
 use crate::datagram::{Datagrams, Drops, Losses, Pushed, Socket, UDP_MAX};
 use crate::hub::{Hub, Limits};
 use crate::split::{SplitConfig, Splitter, Strategy};
@@ -284,7 +285,7 @@ impl SocketListener {
             listener: Arc::clone(&bound.fd),
             hub: Arc::clone(&hub),
             setup,
-            reserve: connection::reserve(),
+            reserve: accept::reserve(),
             failing: false,
         };
         let intake = running.intake.clone();

@@ -2,128 +2,39 @@
 //! reach them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
-use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use headwater_plugin_api::plugin::{
     Counter, Error, Framing, Gauge, Host, Intake, Settlement, SourceSpec,
 };
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
-use rustix::io::Errno;
+use rustix::fs::inotify::{self, CreateFlags};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
 
 use super::follow::Follower;
-use super::ledger::{self, Identity, Ledger, Mark};
-use super::multiline::Assembler;
+use super::ledger::{self, Identity, Mark};
 use crate::encoding::Encoding;
 use crate::paths::Pattern;
+pub use trail::{Beginning, Options, Trail};
+use watch::{POLL, RESCAN};
 
-/// How often files are looked at if nobody tells of changes.
-pub const POLL: Duration = Duration::from_millis(250);
-
-/// How often paths are looked for, whoever tells of changes: not every file system does.
-pub const RESCAN: Duration = Duration::from_secs(10);
+mod trail;
+mod watch;
 
 /// Paths followed at the same time; each holds a descriptor.
 const PATHS_MAX: usize = 8192;
 
 /// Files of the past that are known again under other names.
 const FINISHED_MAX: usize = 1024;
-
-/// Ticks in the time after which an event of several lines is over.
-const WAIT_TICKS: u32 = 4;
-
-/// Where to begin with a file that is there when the agent starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Beginning {
-    /// Whether a saved position counts.
-    pub saved: bool,
-    /// Whether it is the end otherwise.
-    pub end: bool,
-}
-
-impl Default for Beginning {
-    fn default() -> Self {
-        Beginning { saved: true, end: true }
-    }
-}
-
-/// How files are read.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// Where to begin.
-    pub beginning: Beginning,
-    /// How characters are written.
-    pub encoding: Encoding,
-    /// Whether escape sequences are taken out.
-    pub strips_ansi: bool,
-    /// Puts events of several lines together.
-    pub assembler: Option<Assembler>,
-    /// When such an event is over.
-    pub event_timeout: Duration,
-    /// Lines of a path that may be undelivered; 0 for any number.
-    pub max_lines: usize,
-    /// The tag that takes the path; empty for none.
-    pub path_tag: String,
-    /// Whether files are looked at and no changes waited for.
-    pub polls: bool,
-}
-
-/// One path that is followed.
-pub struct Trail {
-    /// The path.
-    pub path: PathBuf,
-    /// Whether nothing will be added to the file that is read: it is deleted, or another one under its
-    /// name has been written to.
-    pub superseded: AtomicBool,
-    /// Whether something may have changed since the file was read last.
-    pub woken: AtomicBool,
-    /// Whether it waits for lines to be delivered.
-    pub throttled: AtomicBool,
-    /// Whether an event that waits is over.
-    pub flush_due: AtomicBool,
-    source: AtomicU64,
-    position: AtomicU64,
-    /// The tick at which an event began to wait, 0 for none.
-    waiting_since: AtomicU32,
-    ledger: Mutex<Ledger>,
-    /// The file that is read; `None` once none is.
-    current: Mutex<Option<Arc<File>>>,
-}
-
-impl Trail {
-    /// What of it is outstanding.
-    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        lock(&self.ledger)
-    }
-
-    /// Tells how far it was read.
-    pub fn set_position(&self, position: u64) {
-        self.position.store(position, Ordering::Relaxed);
-    }
-
-    fn current(&self) -> Option<(Arc<File>, Identity)> {
-        let file = lock(&self.current).clone()?;
-        let identity = ledger::identity(&file).ok()?;
-        Some((file, identity))
-    }
-
-    fn set_current(&self, file: Option<Arc<File>>) {
-        *lock(&self.current) = file;
-    }
-}
 
 enum Watched {
     Folder(PathBuf),
@@ -318,57 +229,6 @@ impl Shared {
         self.followed.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// True if it was not watched before.
-    fn watch_folder(&self, files: &mut Files, folder: &Path) -> bool {
-        let Some(inotify) = &self.inotify else { return false };
-        if files.folders.contains(folder) {
-            return false;
-        }
-        let flags = WatchFlags::CREATE
-            | WatchFlags::MOVED_TO
-            | WatchFlags::DELETE_SELF
-            | WatchFlags::MOVE_SELF
-            | WatchFlags::ONLYDIR;
-        match inotify::add_watch(inotify, folder, flags) {
-            Ok(watch) => {
-                files.watches.insert(watch, Watched::Folder(folder.to_owned()));
-                files.folders.insert(folder.to_owned());
-                true
-            }
-            Err(error) => {
-                self.no_watch(folder, error);
-                false
-            }
-        }
-    }
-
-    fn watch_file(&self, files: &mut Files, path: &Path) {
-        let Some(inotify) = &self.inotify else { return };
-        let flags = WatchFlags::MODIFY
-            | WatchFlags::ATTRIB
-            | WatchFlags::MOVE_SELF
-            | WatchFlags::DELETE_SELF;
-        match inotify::add_watch(inotify, path, flags) {
-            Ok(watch) => {
-                files.watches.insert(watch, Watched::File(path.to_owned()));
-            }
-            Err(error) => self.no_watch(path, error),
-        }
-    }
-
-    /// Goes over to looking at files when no more can be watched.
-    fn no_watch(&self, path: &Path, error: Errno) {
-        let gone = matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::ACCESS);
-        if !gone && !self.blind.swap(true, Ordering::Relaxed) {
-            self.host.warn(&format!(
-                "{} cannot be watched: {error}; files are looked at every {POLL:?} instead. Raise \
-                 fs.inotify.max_user_watches, or set watch_method = \"poll\"",
-                path.display()
-            ));
-            set_timer(&self.timer, POLL);
-        }
-    }
-
     /// Looks at what stands under a path now.
     fn examine(self: &Arc<Self>, files: &mut Files, path: &Path) {
         let metadata = path.metadata();
@@ -449,20 +309,7 @@ impl Shared {
         let identities: Vec<Identity> =
             queue.iter().filter_map(|(file, _)| ledger::identity(file).ok()).collect();
         let Some(first) = queue.pop_front() else { return };
-        let trail = old.unwrap_or_else(|| {
-            Arc::new(Trail {
-                path: path.to_owned(),
-                superseded: AtomicBool::new(false),
-                woken: AtomicBool::new(false),
-                throttled: AtomicBool::new(false),
-                flush_due: AtomicBool::new(false),
-                source: AtomicU64::new(0),
-                position: AtomicU64::new(0),
-                waiting_since: AtomicU32::new(0),
-                ledger: Mutex::default(),
-                current: Mutex::default(),
-            })
-        });
+        let trail = old.unwrap_or_else(|| Arc::new(Trail::new(path.to_owned())));
         trail.superseded.store(false, Ordering::SeqCst);
         let last = queue.back().unwrap_or(&first);
         trail.set_current(Some(Arc::clone(&last.0)));
@@ -591,135 +438,6 @@ impl Shared {
              may have {}",
             super::lines::LINE_MAX
         ));
-    }
-
-    /// Takes note of changes.
-    ///
-    /// # Errors
-    /// The queue of changes is of no use any more.
-    pub fn changes(self: &Arc<Self>) -> Result<(), Error> {
-        let Some(inotify) = &self.inotify else { return Ok(()) };
-        let mut space = [MaybeUninit::uninit(); 16 * 1024];
-        let mut reader = inotify::Reader::new(inotify, &mut space);
-        let mut files = lock(&self.files);
-        let mut paths = BTreeSet::new();
-        let mut rescan = false;
-        loop {
-            let event = match reader.next() {
-                Ok(event) => event,
-                Err(Errno::AGAIN) => break,
-                Err(Errno::INTR) => continue,
-                Err(error) => {
-                    return Err(Error::failed(format!("files cannot be watched: {error}")));
-                }
-            };
-            let what = event.events();
-            if what.contains(ReadFlags::QUEUE_OVERFLOW) {
-                rescan = true;
-                continue;
-            }
-            let gone = ReadFlags::IGNORED | ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF;
-            match files.watches.get(&event.wd()) {
-                None => {}
-                Some(Watched::File(path)) => {
-                    paths.insert(path.clone());
-                    if what.contains(ReadFlags::IGNORED) {
-                        files.watches.remove(&event.wd());
-                    }
-                }
-                Some(Watched::Folder(folder)) if what.intersects(gone) => {
-                    let folder = folder.clone();
-                    files.folders.remove(&folder);
-                    if what.contains(ReadFlags::IGNORED) {
-                        files.watches.remove(&event.wd());
-                    }
-                }
-                Some(Watched::Folder(_)) if what.contains(ReadFlags::ISDIR) => rescan = true,
-                Some(Watched::Folder(folder)) => {
-                    let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
-                    let path = match folder == Path::new(".") {
-                        true => name.map(PathBuf::from),
-                        false => name.map(|name| folder.join(name)),
-                    };
-                    paths.extend(
-                        path.filter(|path| {
-                            self.patterns.iter().any(|pattern| pattern.matches(path))
-                        }),
-                    );
-                }
-            }
-        }
-        if rescan {
-            self.rescan(&mut files);
-        }
-        for path in paths {
-            self.examine(&mut files, &path);
-        }
-        Ok(())
-    }
-
-    /// Looks at what changes were not told of, and saves positions.
-    pub fn tick(self: &Arc<Self>) {
-        let passed = ticks(&self.timer);
-        let ticks = self.ticks.fetch_add(passed, Ordering::Relaxed).wrapping_add(passed);
-        let blind = self.blind.load(Ordering::Relaxed);
-        let each = (RESCAN.as_millis() / POLL.as_millis()) as u32;
-        let mut files = lock(&self.files);
-        if !blind || passed >= each || ticks % each < passed {
-            self.rescan(&mut files);
-            self.save_all(&files);
-        } else {
-            let paths: Vec<PathBuf> = files.trails.keys().cloned().collect();
-            for path in paths {
-                self.examine(&mut files, &path);
-            }
-            for pattern in &self.patterns {
-                if let Some(path) = pattern.as_plain()
-                    && !files.trails.contains_key(path)
-                {
-                    self.examine(&mut files, path);
-                }
-            }
-        }
-    }
-
-    /// Tells whether an event of a path waits for what follows, and whether that is new.
-    pub fn set_waiting(&self, trail: &Trail, waits: bool, fresh: bool) {
-        if !waits {
-            trail.waiting_since.store(0, Ordering::Relaxed);
-            return;
-        }
-        let tick = self.wait_tick.load(Ordering::Relaxed).max(1);
-        if fresh || trail.waiting_since.load(Ordering::Relaxed) == 0 {
-            trail.waiting_since.store(tick, Ordering::Relaxed);
-        }
-        if !self.wait_armed.swap(true, Ordering::SeqCst) {
-            let period = self.options.event_timeout / WAIT_TICKS;
-            set_timer(&self.wait_timer, period.max(Duration::from_millis(1)));
-        }
-    }
-
-    /// Ends events that have waited for too long.
-    pub fn wait_tick(&self) {
-        let passed = ticks(&self.wait_timer);
-        let now = self.wait_tick.fetch_add(passed, Ordering::Relaxed).wrapping_add(passed);
-        let files = lock(&self.files);
-        let mut waits = false;
-        for trail in files.trails.values() {
-            let since = trail.waiting_since.load(Ordering::Relaxed);
-            if since == 0 {
-                continue;
-            }
-            waits = true;
-            if now.wrapping_sub(since) > WAIT_TICKS {
-                trail.flush_due.store(true, Ordering::SeqCst);
-                self.wake(trail);
-            }
-        }
-        if !waits {
-            set_timer(&self.wait_timer, Duration::ZERO);
-            self.wait_armed.store(false, Ordering::SeqCst);
-        }
     }
 
     /// Takes note of what became of parts.

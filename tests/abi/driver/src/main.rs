@@ -10,6 +10,7 @@ mod loader;
 mod exports;
 mod grown;
 mod growth;
+#[cfg(not(feature = "v1_1"))]
 mod header;
 mod host;
 mod in_c;
@@ -30,6 +31,7 @@ fn main() {
     let (scenario, directory) =
         (arguments.next().expect(usage), arguments.next().expect(usage));
     match scenario.as_str() {
+        #[cfg(not(feature = "v1_1"))]
         "header" => print!("{}", header::write(directory.as_ref())),
         "grow" => growth::grow(directory.as_ref()),
         "exports" => exports::check(directory.as_ref()),

@@ -1,0 +1,268 @@
+//! JSON, record by record against `serde_json`.
+
+use std::fmt;
+
+use headwater_formats::json::JsonParser;
+use headwater_plugin_api::batch::Value;
+
+use super::{parse, shown};
+
+/// All kinds of values become fields.
+const CONFIG: &str = "json_string_fields = [\"*\"]\n";
+
+/// JSON with its keys in order, and all of them.
+enum Json {
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(String),
+    Array(Vec<Json>),
+    Object(Vec<(String, Json)>),
+}
+
+impl<'de> serde::Deserialize<'de> for Json {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Json, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Json;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+            fn visit_unit<E>(self) -> Result<Json, E> {
+                Ok(Json::Null)
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+                Ok(Json::Bool(value))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+                Ok(Json::Number(value as f64))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+                Ok(Json::Number(value as f64))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+                Ok(Json::Number(value))
+            }
+            fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+                Ok(Json::Text(value.to_owned()))
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut items: A,
+            ) -> Result<Json, A::Error> {
+                let mut all = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    all.push(item);
+                }
+                Ok(Json::Array(all))
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut entries: A,
+            ) -> Result<Json, A::Error> {
+                let mut all = Vec::new();
+                while let Some(entry) = entries.next_entry()? {
+                    all.push(entry);
+                }
+                Ok(Json::Object(all))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// The fields of a point, the last of equal keys, in the order in which they came first.
+type Fields = Vec<(String, String)>;
+
+fn put(fields: &mut Fields, key: &str, value: String) {
+    match fields.iter_mut().find(|(known, _)| known == key) {
+        Some((_, old)) => *old = value,
+        None => fields.push((key.to_owned(), value)),
+    }
+}
+
+fn flatten(key: &str, value: &Json, fields: &mut Fields) {
+    let join = |part: &str| if key.is_empty() { part.to_owned() } else { format!("{key}_{part}") };
+    match value {
+        Json::Null => {}
+        Json::Bool(value) => put(fields, key, value.to_string()),
+        Json::Number(value) => put(fields, key, format!("{:x}", value.to_bits())),
+        Json::Text(value) => put(fields, key, format!("{value:?}")),
+        Json::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                flatten(&join(&index.to_string()), item, fields);
+            }
+        }
+        Json::Object(entries) => {
+            for (part, entry) in entries {
+                flatten(&join(part), entry, fields);
+            }
+        }
+    }
+}
+
+/// Whether a key is empty somewhere: line protocol and the batch have no empty keys.
+fn has_empty_key(value: &Json) -> bool {
+    match value {
+        Json::Object(entries) => entries.iter().any(|(k, v)| k.is_empty() || has_empty_key(v)),
+        Json::Array(items) => items.iter().any(has_empty_key),
+        _ => false,
+    }
+}
+
+/// The points of a text that is JSON values one behind the other: objects, arrays of objects, null.
+/// None if it is not, or if what it means is decided elsewhere.
+fn expected(text: &[u8]) -> Option<Vec<Fields>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let mut points = Vec::new();
+    for value in serde_json::Deserializer::from_str(text).into_iter::<Json>() {
+        match value.ok()? {
+            Json::Null => {}
+            Json::Array(items) => {
+                for item in items {
+                    points.push(point(&item)?);
+                }
+            }
+            value => points.push(point(&value)?),
+        }
+    }
+    points.retain(|fields: &Fields| !fields.is_empty());
+    Some(points)
+}
+
+fn point(value: &Json) -> Option<Fields> {
+    if !matches!(value, Json::Object(_)) || has_empty_key(value) {
+        return None;
+    }
+    let mut fields = Fields::new();
+    flatten("", value, &mut fields);
+    Some(fields)
+}
+
+/// Whether the text is JSON as far as syntax goes: then nothing in it may be refused for its syntax.
+fn is_json(text: &[u8]) -> bool {
+    let text = std::str::from_utf8(text);
+    text.is_ok_and(|text| {
+        serde_json::Deserializer::from_str(text).into_iter::<Json>().all(|value| value.is_ok())
+    })
+}
+
+/// Nesting that `serde_json` follows.
+const DEPTH_MAX: usize = 100;
+
+/// Holds a text against `serde_json`.
+///
+/// # Panics
+/// If both take it and make different points of it, or one takes what the other refuses.
+pub fn check(text: &[u8]) {
+    let deep = text.iter().filter(|byte| matches!(byte, b'{' | b'[')).count() > DEPTH_MAX;
+    let found = parse::<JsonParser>(CONFIG, text);
+    for record in &found.bad {
+        let end = record.offset + record.len;
+        assert!(end <= text.len(), "a bad record outside of {}", shown(text));
+    }
+    if deep {
+        return;
+    }
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    match expected(text) {
+        Some(expected) => {
+            assert!(found.bad.is_empty(), "{} is refused: {:?}", shown(text), found.bad);
+            assert_eq!(points(&found), expected, "{}", shown(text));
+        }
+        None if is_json(text) => {}
+        None => assert!(!found.bad.is_empty(), "nothing of {} is refused", shown(text)),
+    }
+}
+
+fn points(found: &headwater_plugin_api::testkit::Collected) -> Vec<Fields> {
+    let mut all = Vec::new();
+    for point in found.batches.iter().flat_map(|batch| batch.points()) {
+        let mut fields = Fields::new();
+        for (key, value) in point.fields() {
+            let value = match value {
+                Value::F64(v) => format!("{:x}", v.to_bits()),
+                Value::Bool(v) => v.to_string(),
+                Value::Text(v) => format!("{v:?}"),
+                other => panic!("a field of another kind: {other:?}"),
+            };
+            fields.push((key.to_owned(), value));
+        }
+        all.push(fields);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracles::seeded;
+
+    const PIECES: &[&[u8]] = &[
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b":",
+        b",",
+        b"\"a\"",
+        b"\"b\":",
+        b"\"",
+        b"\\",
+        b"1",
+        b"-1.5",
+        b"1e3",
+        b"0",
+        b"00",
+        b"-",
+        b".",
+        b"null",
+        b"true",
+        b"false",
+        b"\n",
+        b" ",
+        b"{\"a\":1}",
+        b"{\"a\":{\"b\":[1,2]}}\n",
+        b"[{\"a\":1},{\"b\":\"x\"}]",
+        b"\\u00e9",
+        b"\\ud83d\\ude00",
+        b"\\n",
+        b"\xc3\xa9",
+        b"\xff",
+        b"\t",
+        b"\"\\u0000\"",
+        b"18446744073709551616",
+        b"1e999",
+        b"{}",
+        b"[]",
+        b"\"a\":1,",
+        b"\"c\":\"text\"",
+        b"0.1234567890123456789",
+        b"\r\n",
+        b"E+2",
+        b"nan",
+        b"{\"a\":1,\"a\":2}",
+        b"5e-324",
+        b"//",
+    ];
+
+    #[test]
+    fn texts_from_pieces() {
+        seeded::run(2, 30_000, PIECES, 12, check);
+    }
+
+    #[test]
+    fn whole_records() {
+        for text in [
+            r#"{"a":1,"b":{"c":2,"d":[3,{"e":"x"}]},"n":null,"t":true}"#,
+            "{\"a\":1}\n{\"a\":2}\n\n{\"a\":3}",
+            r#"[{"a":1},{"a":2.5}]"#,
+            r#"{"a":0.1,"b":1e-7,"c":123456789012345678901234567890,"d":-0.0,"e":5e-324}"#,
+            r#"{"é":"\u00e9\ud83d\ude00\\\"\/\b\f\n\r\t"}"#,
+            r#"{"a":1,"a":2,"b_c":1,"b":{"c":2}}"#,
+        ] {
+            assert!(expected(text.as_bytes()).is_some(), "{text}");
+            check(text.as_bytes());
+        }
+    }
+}
