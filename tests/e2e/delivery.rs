@@ -144,19 +144,24 @@ fn merged_handles_settle_one_by_one() {
 
 #[test]
 fn a_window_settles_its_points_when_its_rows_are_written() {
-    let rest = format!(
-        "[[processors.sql]]\ndrop_original = true\nquery = '''\n\
-         CREATE STREAM w AS SELECT count(*) AS n, odd FROM settled GROUP BY time('100ms'), odd\n'''\n{FILE}"
-    );
-    let mut agent = setup("way = \"messages\"", &rest).start();
-    // The source has ended: its windows close.
-    settled(&mut agent, TEXTS);
-    let ended = agent.stop();
-    check(&ended.read("settlements"), |_| "Delivered");
-    let rows = points::parse(&ended.read("out"));
-    let sum: f64 = rows.iter().map(|row| row.number("n")).sum();
-    assert_eq!(sum, (TEXTS * 10) as f64);
-    assert!(rows.len() >= 20, "{} rows", rows.len());
+    for drop_original in [false, true] {
+        let rest = format!(
+            "[[processors.sql]]\ndrop_original = {drop_original}\nquery = '''\n\
+             CREATE STREAM w AS SELECT count(*) AS n, odd FROM settled GROUP BY time('100ms'), odd\n'''\n{FILE}"
+        );
+        let mut agent = setup("way = \"messages\"", &rest).start();
+        // The source has ended: its windows close.
+        settled(&mut agent, TEXTS);
+        let written = points::parse(&agent.read("out"));
+        let rows: Vec<_> = written.iter().filter(|point| point.name == "w").collect();
+        let sum: f64 = rows.iter().map(|row| row.number("n")).sum();
+        assert_eq!(sum, (TEXTS * 10) as f64, "settled before its rows were written");
+        assert!(rows.len() >= 20, "{} rows", rows.len());
+        assert_eq!(written.len() - rows.len(), if drop_original { 0 } else { TEXTS as usize * 10 });
+        // The points themselves are dropped by configuration, and the worst counts.
+        let ended = agent.stop();
+        check(&ended.read("settlements"), |_| if drop_original { "Dropped" } else { "Delivered" });
+    }
 }
 
 #[test]

@@ -167,7 +167,7 @@ headwater_plugin_api::config! {
         pub period: Duration = Duration::from_secs(30),
         /// How long after its end a window waits for points that are late.
         pub delay: Duration = Duration::from_millis(100),
-        /// How far before a window's begin its points may lie.
+        /// How long after a window was emitted its late points are still taken; the corrected row is sent again.
         pub grace: Duration = Duration::ZERO,
         /// Points that were aggregated go no further themselves.
         pub drop_original: bool = false,

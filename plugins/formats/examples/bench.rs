@@ -196,8 +196,16 @@ fn loads() -> Vec<(&'static str, String)> {
         )
     });
     load("shapes that vary by line", &mut |i, r| {
-        let names = ["usage_user", "usage_system", "usage_idle", "usage_iowait", "usage_nice",
-            "usage_irq", "usage_steal", "usage_guest"];
+        let names = [
+            "usage_user",
+            "usage_system",
+            "usage_idle",
+            "usage_iowait",
+            "usage_nice",
+            "usage_irq",
+            "usage_steal",
+            "usage_guest",
+        ];
         let mut line = series(i);
         let pick = r.below(255) + 1;
         let mut comma = ' ';
@@ -324,7 +332,8 @@ fn json_loads() -> Vec<(&'static str, &'static str, String)> {
         "tag_keys = ['host', 'cpu']\njson_time_key = 'time'\njson_time_format = 'RFC3339'",
         &mut |i, r| {
             let second = i / 1000;
-            let time = format!("2023-11-14T22:{:02}:{:02}.{:03}Z", second / 60, second % 60, i % 1000);
+            let time =
+                format!("2023-11-14T22:{:02}:{:02}.{:03}Z", second / 60, second % 60, i % 1000);
             usual(i, r).replace("{", &format!("{{\"time\":\"{time}\","))
         },
     );

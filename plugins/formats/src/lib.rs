@@ -1,5 +1,6 @@
 //! Family `formats`: the parsers and serializers of text formats.
 
+pub mod fuzz;
 pub mod influx;
 pub mod json;
 mod number;

@@ -341,12 +341,20 @@ impl SocketListener {
         if let Some(drops) = drops {
             let intake = running.intake.clone();
             let lost = self.host.counter("datagrams_lost");
+            let (host, name) = (self.host.clone(), bound.name.clone());
             let timer = drops.timer().as_raw_fd();
             watch(running, timer, move |_| {
                 if drops.ask() {
                     match source {
+                        // The source tells.
                         Some(source) => intake.wake(source),
-                        None => lost.add(u64::from(drops.take())),
+                        None => {
+                            lost.add(u64::from(drops.take()));
+                            host.warn(&format!(
+                                "{name}: datagrams were dropped before they could be read; they \
+                                 are counted in datagrams_lost. A larger read_buffer_size helps"
+                            ));
+                        }
                     }
                 }
                 Ok(())

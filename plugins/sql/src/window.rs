@@ -259,24 +259,61 @@ impl WindowState {
         }
         let (first, last) = work.batch.time_range();
         let (windows, free) = (&mut self.windows, &mut self.free);
-        let mut open = |_: Span| free.pop().unwrap_or_else(|| Accumulators::new(&work.aggregate.aggregates));
+        let open = |_: Span| free.pop().unwrap_or_else(|| Accumulators::new(&work.aggregate.aggregates));
         let complete = !self.row_groups.contains(&NO_GROUP);
-        if complete && let Some(slot) = windows.place_all(work.feed, first, last, &mut open) {
+        if complete && let Some(slot) = windows.place_all(work.feed, first, last, open) {
             let groups = std::mem::take(&mut self.row_groups);
             self.accumulate(work, slot, &groups, &points(rows));
             self.row_groups = groups;
             return;
         }
+        let groups = std::mem::take(&mut self.row_groups);
+        let mut slots = std::mem::take(&mut self.slots);
+        let mut from = 0;
+        while from < rows.len() {
+            slots.clear();
+            self.assign(work, &rows[from..], &groups[from..], &mut slots);
+            let (rows, groups) = (&rows[from..], &groups[from..]);
+            let mut start = 0;
+            while start < slots.len() {
+                let slot = slots[start];
+                let len = slots[start..].iter().take_while(|other| **other == slot).count();
+                let run = start..start + len;
+                if slot != NO_WINDOW {
+                    self.accumulate(work, slot, &groups[run.clone()], &points(&rows[run]));
+                }
+                start += len;
+            }
+            from += slots.len();
+            if !groups[slots.len()..].is_empty() && !self.close_forced(work) {
+                work.counts.windows += groups[slots.len()..].len() as u64;
+                break;
+            }
+        }
+        (self.slots, self.row_groups) = (slots, groups);
+        if self.late == Late::Pass {
+            let from = work.out.len();
+            work.emitter.finish(work.out);
+            for made in &mut work.out[from..] {
+                made.set_origin(work.batch.origin());
+                made.set_delivery(work.batch.delivery().cloned());
+            }
+        }
+    }
+
+    /// Finds the windows of rows, up to the first for which there is no room.
+    fn assign(&mut self, work: &mut Work<'_>, rows: &[u32], groups: &[u32], slots: &mut Vec<u32>) {
+        let (windows, free) = (&mut self.windows, &mut self.free);
+        let mut open = |_: Span| free.pop().unwrap_or_else(|| Accumulators::new(&work.aggregate.aggregates));
         let table = work.batch.tables().rows();
-        self.slots.clear();
-        for (at, group) in rows.iter().zip(&self.row_groups) {
+        for (at, group) in rows.iter().zip(groups) {
             if *group == NO_GROUP {
                 work.counts.overflow += 1;
-                self.slots.push(NO_WINDOW);
+                slots.push(NO_WINDOW);
                 continue;
             }
             let row = &table[*at as usize];
-            self.slots.push(match windows.place(work.feed, row.time, &mut open) {
+            slots.push(match windows.place(work.feed, row.time, &mut open) {
                 Place::Open(slot) => slot,
                 Place::Late => {
                     work.counts.late += 1;
@@ -290,32 +327,22 @@ impl WindowState {
                     work.counts.future += 1;
                     NO_WINDOW
                 }
-                Place::Full => {
-                    work.counts.windows += 1;
-                    NO_WINDOW
-                }
+                Place::Full => return,
             });
         }
-        if self.late == Late::Pass {
-            let from = work.out.len();
-            work.emitter.finish(work.out);
-            for made in &mut work.out[from..] {
-                made.set_origin(work.batch.origin());
-                made.set_delivery(work.batch.delivery().cloned());
-            }
+    }
+
+    /// Emits the windows that must close early, in the middle of a batch; whether there were any.
+    fn close_forced(&mut self, work: &mut Work<'_>) -> bool {
+        self.windows.hold_delivery(work.batch);
+        let mut any = false;
+        while let Some(ready) = self.windows.ready(Closing::Forced) {
+            any = true;
+            self.emit(work.aggregate, ready, work.emitter, work.cx, work.out);
+            let content = self.windows.done(ready.slot);
+            self.recycle(content);
         }
-        let slots = std::mem::take(&mut self.slots);
-        let groups = std::mem::take(&mut self.row_groups);
-        let mut from = 0;
-        while from < slots.len() {
-            let slot = slots[from];
-            let len = slots[from..].iter().take_while(|other| **other == slot).count();
-            if slot != NO_WINDOW {
-                self.accumulate(work, slot, &groups[from..from + len], &points(&rows[from..from + len]));
-            }
-            from += len;
-        }
-        (self.slots, self.row_groups) = (slots, groups);
+        any
     }
 
     /// Adds rows of one window to its accumulators.

@@ -32,6 +32,8 @@ pub struct Follower {
     skipping: bool,
     /// Whether the end was found since it is known that nothing will be added.
     at_end: bool,
+    /// Whether reading failed, which ends the source.
+    failed: bool,
     /// For all that is not handed on as it stands in the file.
     slow: Option<Slow>,
     ready: VecDeque<Ready>,
@@ -65,6 +67,7 @@ impl Follower {
             queue,
             skipping: false,
             at_end: false,
+            failed: false,
             slow,
             ready: VecDeque::new(),
         };
@@ -332,7 +335,9 @@ impl Follower {
 impl Source for Follower {
     fn read(&mut self, cx: &Context<'_>, buffer: &mut ReadBuffer<'_>) -> Result<Read, Error> {
         loop {
-            match self.step(buffer)? {
+            let step = self.step(buffer);
+            self.failed = step.is_err();
+            match step? {
                 Step::Gave => return Ok(Read::Some),
                 Step::Wait => return Ok(Read::Blocked),
                 Step::Over => return Ok(Read::End),
@@ -345,7 +350,10 @@ impl Source for Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        self.shared.left(&self.trail);
+        // Only then: a source that the agent has no room for is dropped while the paths are locked.
+        if self.failed {
+            self.shared.failed(&self.trail, Mark::of(&self.file, self.position).ok());
+        }
     }
 }
 

@@ -424,8 +424,15 @@ impl Shared {
         }
     }
 
-    /// A source is gone.
-    pub fn left(&self, trail: &Trail) {
+    /// A file could not be read on. When paths are looked at next, it is tried again from there.
+    pub fn failed(&self, trail: &Trail, mark: Option<Mark>) {
+        let mut files = lock(&self.files);
+        if let Some((_, identity)) = trail.current() {
+            files.reading.remove(&identity);
+        }
+        remember(&mut files, mark);
+        trail.set_current(None);
+        trail.source.store(0, Ordering::SeqCst);
         trail.waiting_since.store(0, Ordering::Relaxed);
     }
 

@@ -226,7 +226,8 @@ mod tests {
 
     #[test]
     fn a_cut_is_where_a_line_ends() {
-        let pieces = ["a b=", "\"", "x", "\n", " 1", ",c=\"y\"", "\\", "#", "\r\n", "m,t=v f=1i\n", "=\""];
+        let pieces =
+            ["a b=", "\"", "x", "\n", " 1", ",c=\"y\"", "\\", "#", "\r\n", "m,t=v f=1i\n", "=\""];
         let mut random = crate::testing::Random::new(4);
         for _ in 0..20_000 {
             let mut text = String::new();

@@ -2,6 +2,8 @@
 
 mod bad;
 mod lines;
+#[cfg(test)]
+mod oracle;
 mod parser;
 mod plain;
 mod scan;

@@ -2,6 +2,7 @@
 //! as their canonical key. Nearly all do, and then a new series costs one look at its bytes and one
 //! copy.
 
+use headwater_plugin_api::batch::Limits;
 use headwater_plugin_api::batch::hash::bytes_hash;
 use headwater_plugin_api::batch::layout::{Series, Tag};
 
@@ -56,6 +57,12 @@ fn control(word: u64) -> u64 {
 }
 
 impl Plain {
+    /// Whether all that is found here is within the limits.
+    pub fn is_within(limits: &Limits) -> bool {
+        let names = limits.name_bytes.min(limits.tag_value_bytes).min(limits.point_bytes);
+        names as usize >= BYTES_MAX && limits.tags as usize >= TAGS_MAX
+    }
+
     /// Finds the parts of the series that stands in `text` from `start` to `end`. False if it must be
     /// read the long way, to be taken or refused.
     #[inline]
@@ -77,7 +84,7 @@ impl Plain {
             if at + 8 > len {
                 // What stands behind the series must not be seen.
                 let kept = u64::MAX >> (64 - 8 * (len - at));
-                eight = (eight & kept) | (ONES * b'a' as u64 & !kept);
+                eight = (eight & kept) | ((ONES * b'a' as u64) & !kept);
             }
             let commas = equal(eight, b',');
             let equals = equal(eight, b'=');
@@ -229,12 +236,27 @@ impl Plain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use headwater_plugin_api::batch::{Limits, SeriesRef, SeriesStore};
+    use headwater_plugin_api::batch::{SeriesRef, SeriesStore};
 
     #[test]
     fn what_is_found_is_the_canonical_series() {
-        let pieces = ["cpu", "a", "b", "host", "server0001", ",", "=", ",a=", ",host=x", "\\", "ü",
-            "\t", "longer_than_eight", ",longer_than_ei=1", "\r"];
+        let pieces = [
+            "cpu",
+            "a",
+            "b",
+            "host",
+            "server0001",
+            ",",
+            "=",
+            ",a=",
+            ",host=x",
+            "\\",
+            "ü",
+            "\t",
+            "longer_than_eight",
+            ",longer_than_ei=1",
+            "\r",
+        ];
         let mut random = crate::testing::Random::new(5);
         let mut found = 0;
         let mut plain = Plain::default();
@@ -242,7 +264,8 @@ mod tests {
             let mut text = String::new();
             if round % 2 == 0 {
                 text.push_str("cpu");
-                for key in ["a", "b", "c", "host", "host2", "longer_than_eight", "longer_than_nine"] {
+                for key in ["a", "b", "c", "host", "host2", "longer_than_eight", "longer_than_nine"]
+                {
                     if random.below(3) > 0 {
                         text.push_str(&format!(",{key}={}", random.below(1_000_000_000)));
                     }
@@ -281,9 +304,20 @@ mod tests {
 
     #[test]
     fn what_is_not_plain_is_left_to_others() {
-        for text in ["", "cpu\\ x", "cpu,", "cpu,a", "cpu,a=", "cpu,=b",
-            ",a=b", "cpu,a=b=c", "cp=u", "cpu,a=b,", "c\tu", "cpu,a=x\r"]
-        {
+        for text in [
+            "",
+            "cpu\\ x",
+            "cpu,",
+            "cpu,a",
+            "cpu,a=",
+            "cpu,=b",
+            ",a=b",
+            "cpu,a=b=c",
+            "cp=u",
+            "cpu,a=b,",
+            "c\tu",
+            "cpu,a=x\r",
+        ] {
             let mut padded = text.as_bytes().to_vec();
             padded.extend_from_slice(&[b'x'; 32]);
             assert!(!Plain::default().find(&padded, 0, text.len()), "{text:?}");

@@ -46,6 +46,8 @@ pub struct Scanner {
     warm: Warm,
     shapes: Shapes,
     plain: Plain,
+    /// Whether the limits allow for it.
+    is_plain: bool,
     places: Places,
     unescaped: String,
     times: Times,
@@ -78,15 +80,16 @@ impl<'a> Text<'a> {
 impl Scanner {
     pub fn new(unit_ns: i64, line_bytes_max: usize, limits: Limits) -> Self {
         Scanner {
-            builder: BatchBuilder::new(limits),
             warm: Warm::default(),
             shapes: Shapes::default(),
             plain: Plain::default(),
+            is_plain: Plain::is_within(&limits),
             places: Places::default(),
             unescaped: String::new(),
             times: Times::default(),
             unit_ns,
             line_bytes_max,
+            builder: BatchBuilder::new(limits),
         }
     }
 
@@ -152,7 +155,7 @@ impl Scanner {
         if let Some(entry) = self.warm.find(hash, raw) {
             return Ok((entry, start + raw.len()));
         }
-        if !self.plain.find(text.padded, start, start + space) {
+        if !self.is_plain || !self.plain.find(text.padded, start, start + space) {
             return self.add_series(text, start, force);
         }
         if !force && self.warm.is_full() {
@@ -265,9 +268,10 @@ impl Scanner {
             if self.shapes.depth(node) >= fields_max {
                 return bad(at, Why::TooManyFields { max: fields_max });
             }
-            let guess = self.shapes.guess(node).filter(|step| {
-                step.begins(bytes, at) && self.shapes.continues(step, bytes, at)
-            });
+            let guess = self
+                .shapes
+                .guess(node)
+                .filter(|step| step.begins(bytes, at) && self.shapes.continues(step, bytes, at));
             let (from, key) = match &guess {
                 Some(step) => (at + step.len as usize, None),
                 None => {
@@ -326,7 +330,10 @@ impl Scanner {
                 }
                 b'\t' | 0 => return bad(at, Why::Control),
                 b'\n' | b' ' | b',' => {
-                    return bad(start, if at == start { Why::NoFieldKey } else { Why::NoFieldEquals });
+                    return bad(
+                        start,
+                        if at == start { Why::NoFieldKey } else { Why::NoFieldEquals },
+                    );
                 }
                 _ => at += 1,
             }
@@ -528,11 +535,8 @@ fn boolean(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     if !byte(bytes, at + 1).is_ascii_alphabetic() {
         return matches!(first, b't' | b'T' | b'f' | b'F').then_some((truth as u64, at + 1));
     }
-    let words: [&[u8]; 3] = if truth {
-        [b"true", b"True", b"TRUE"]
-    } else {
-        [b"false", b"False", b"FALSE"]
-    };
+    let words: [&[u8]; 3] =
+        if truth { [b"true", b"True", b"TRUE"] } else { [b"false", b"False", b"FALSE"] };
     let len = if truth { 4 } else { 5 };
     let found = bytes.get(at..at + len)?;
     words.contains(&found).then_some((truth as u64, at + len))

@@ -2,6 +2,8 @@
 
 mod boundary;
 mod events;
+#[cfg(test)]
+mod oracle;
 mod parser;
 mod query;
 mod record;

@@ -2,9 +2,7 @@
 
 use headwater_plugin_api::batch::Limits;
 use headwater_plugin_api::config::{GlobSet, Size};
-use headwater_plugin_api::plugin::{
-    Capabilities, Context, Error, Host, ParseSink, Parser, Plugin,
-};
+use headwater_plugin_api::plugin::{Capabilities, Context, Error, Host, ParseSink, Parser, Plugin};
 
 use super::boundary::{cut, resume};
 use super::query::{Query, skip};
@@ -264,7 +262,8 @@ impl JsonParser {
     fn bad(&mut self, call: &mut Call<'_, '_, '_>, start: usize, end: usize, bad: Bad) {
         let record = call.text[start..end].trim_ascii_end();
         let message = bad.message(&call.text[..start + record.len()]);
-        call.out.bad(call.base + start, record.len(), call.base + bad.at, &message);
+        let at = call.base + bad.at.min(start + record.len());
+        call.out.bad(call.base + start, record.len(), at, &message);
         self.count += 1;
     }
 
@@ -313,5 +312,227 @@ impl Parser for JsonParser {
         }
         out.lines(self.count);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headwater_plugin_api::testkit::{self, Collected};
+
+    fn parse(config: &str, text: &str) -> Collected {
+        let mut driven = testkit::parser::<JsonParser>(config).unwrap();
+        let (found, result) = driven.parse(text.as_bytes(), 42);
+        result.unwrap();
+        found
+    }
+
+    fn check(config: &str, text: &str, expected: &[&str]) {
+        let found = parse(config, text);
+        assert_eq!(found.bad, [], "{text}");
+        assert_eq!(found.points(), expected, "{text}");
+    }
+
+    #[test]
+    fn numbers_are_fields_and_nesting_is_flattened() {
+        for (text, expected) in [
+            ("{\"a\":1,\"b\":-2.5e1,\"c\":12345678901}", "json a=1,b=-25,c=12345678901 42"),
+            (
+                "{\"a\":{\"b\":{\"c\":1}},\"d\":[1,[2,3],{\"e\":4}]}",
+                "json a_b_c=1,d_0=1,d_1_0=2,d_1_1=3,d_2_e=4 42",
+            ),
+            ("{\"s\":\"x\",\"t\":true,\"n\":null,\"a\":1}", "json a=1 42"),
+            (" \t\r\n{ \"a\" : 1 , \"b\" : { } , \"c\" : [ ] , \"d\" : 2 }\n\n", "json a=1,d=2 42"),
+            ("{\n  \"a\": {\n    \"b\": 1\n  }\n}\n", "json a_b=1 42"),
+            ("\u{feff}{\"a\":1}", "json a=1 42"),
+            ("{\"\\u00e4\\\"\":1,\"gr\u{f6}\u{df}e\":2}", "json \u{e4}\"=1,gr\u{f6}\u{df}e=2 42"),
+            ("{\"\":1,\"a\":2,\"b\":{\"\":3}}", "json a=2,b_=3 42"),
+            // The last of repeated keys counts.
+            ("{\"a\":1,\"b\":2,\"a\":3}", "json b=2,a=3 42"),
+            ("{\"a\":{\"x\":1,\"y\":2},\"a\":{\"x\":3}}", "json a_x=3 42"),
+            ("{\"a\":1,\"a\":null,\"b\":1}", "json b=1 42"),
+            ("{\"a\":{\"b\":1},\"a_b\":2}", "json a_b=2 42"),
+        ] {
+            check("", text, &[expected]);
+        }
+        for text in ["", "\n", "null", "{}", "[]", "{\"a\":\"x\"}", "{\"a\":{},\"b\":[]}"] {
+            check("", text, &[]);
+        }
+    }
+
+    #[test]
+    fn records_in_any_arrangement() {
+        let expected = ["json a=1 42", "json a=2 42", "json b=3 42"];
+        for text in [
+            "{\"a\":1}\n{\"a\":2}\n{\"b\":3}\n",
+            "{\"a\":1}{\"a\":2} {\"b\":3}",
+            "[{\"a\":1},{\"a\":2},{\"b\":3}]",
+            "[\n {\"a\":1},\n {\"a\":2}\n]\n{\n\"b\":\n3\n}\n",
+            "[{\"a\":1}]\nnull\n[]\n[{\"a\":2},{\"b\":3}]",
+        ] {
+            check("", text, &expected);
+        }
+    }
+
+    #[test]
+    fn options_say_what_a_value_is() {
+        let record = r#"{"host":"h 1","cpu":{"name":"c0","id":7,"hot":true},"n":1.5,"s":"x\ty","on":false,"name":"disk","time":1700000000.25}"#;
+        for (config, expected) in [
+            (
+                "tag_keys = ['host', 'cpu_*']",
+                "json,cpu_hot=true,cpu_id=7,cpu_name=c0,host=h\\ 1 n=1.5,time=1700000000.25 42",
+            ),
+            (
+                "json_string_fields = ['s', 'on', 'cpu_n*']",
+                "json cpu_name=\"c0\",cpu_id=7,n=1.5,s=\"x\\ty\",on=false,time=1700000000.25 42",
+            ),
+            (
+                "metric_name = 'file'\ntag_keys = ['cpu_id', 'n']",
+                "file,cpu_id=7,n=1.5 time=1700000000.25 42",
+            ),
+            ("json_name_key = 'name'", "disk cpu_id=7,n=1.5,time=1700000000.25 42"),
+            (
+                "json_name_key = 'name'\ntag_keys = ['name']",
+                "disk,name=disk cpu_id=7,n=1.5,time=1700000000.25 42",
+            ),
+            ("json_name_key = 'n'", "json cpu_id=7,n=1.5,time=1700000000.25 42"),
+            (
+                "json_time_key = 'time'\njson_time_format = 'unix'",
+                "json cpu_id=7,n=1.5 1700000000250000000",
+            ),
+            (
+                "json_time_key = 'time'\njson_time_format = 'unix_ms'",
+                "json cpu_id=7,n=1.5 1700000000250000",
+            ),
+        ] {
+            check(config, record, &[expected]);
+        }
+        // A tag is the same series however its number is written, and empty ones are left out.
+        let found = parse(
+            "tag_keys = ['t']",
+            "{\"t\":1.0,\"a\":1}\n{\"t\":1,\"a\":2}\n{\"t\":\"1\",\"a\":3}\n{\"t\":1e21,\"a\":4}\n{\"t\":\"\",\"a\":5}",
+        );
+        let points = [
+            "json,t=1 a=1 42",
+            "json,t=1 a=2 42",
+            "json,t=1 a=3 42",
+            "json,t=1000000000000000000000 a=4 42",
+            "json a=5 42",
+        ];
+        assert_eq!(found.points(), points);
+        assert_eq!(found.batches[0].series_count(), 3);
+    }
+
+    #[test]
+    fn times_by_layout_and_zone() {
+        let config =
+            "json_time_key = 't'\njson_time_format = '2006-01-02 15:04:05'\njson_timezone = 'UTC'";
+        check(config, "{\"t\":\"2023-11-14 22:13:20\",\"a\":1}", &["json a=1 1700000000000000000"]);
+        for (text, words) in [
+            ("{\"a\":1}", "json_time_key"),
+            ("{\"a\":1,\"t\":null}", "json_time_key"),
+            ("{\"a\":1,\"t\":5}", "the time is no text"),
+            ("{\"a\":1,\"t\":\"2023-11-14\"}", "does not follow its layout"),
+            ("{\"a\":1,\"t\":\"2023-11-34 00:00:00\"}", "out of its range"),
+        ] {
+            let found = parse(config, text);
+            assert_eq!(found.points().len(), 0);
+            assert!(found.bad[0].message.contains(words), "{}", found.bad[0].message);
+        }
+        for config in [
+            "json_time_key = 't'",
+            "json_time_key = 't'\njson_time_format = 'never'",
+            "json_timezone = 'Nowhere/Land'",
+            "json_query = 'a|b'",
+            "tag_keys = ['[a']",
+        ] {
+            assert!(testkit::parser::<JsonParser>(config).is_err(), "{config}");
+        }
+    }
+
+    #[test]
+    fn queries_lead_to_records() {
+        let text = r#"{"meta":{"a":9},"data":{"items":[{"a":1},{"a":2}],"one":{"a":3},"n":5,"none":null}}"#;
+        check("json_query = 'data.items'", text, &["json a=1 42", "json a=2 42"]);
+        check("json_query = 'data.one'", text, &["json a=3 42"]);
+        check("json_query = 'data.items.1'", text, &["json a=2 42"]);
+        check("json_query = 'data.missing'", text, &[]);
+        check("json_query = 'data.none'", text, &[]);
+        check(
+            "json_query = 'data.#.x'",
+            r#"{"data":[{"x":{"a":1}},{"x":[{"a":2}]}]}"#,
+            &["json a=1 42", "json a=2 42"],
+        );
+        let found = parse("json_query = 'data.n'", text);
+        assert!(found.bad[0].message.contains("json_query must lead to"));
+        let found = parse("json_query = 'data'", "{\"data\":{\"a\":1},\"b\":}");
+        assert_eq!((found.points().len(), found.bad.len()), (0, 1));
+    }
+
+    #[test]
+    fn bad_records_cost_themselves() {
+        for (text, at, words) in [
+            ("{\"a\":1", 6, "expected a comma or a closing brace"),
+            ("{\"a\" 1}", 5, "expected a colon"),
+            ("{a:1}", 1, "expected a key in double quotes"),
+            ("{\"a\":1,}", 7, "expected a key in double quotes"),
+            ("{\"a\":}", 5, "expected a value"),
+            ("{\"a\":tru}", 5, "expected a value"),
+            ("{\"a\":01}", 5, "without a zero in front"),
+            ("{\"a\":1.}", 7, "expected a digit behind the point"),
+            ("{\"a\":1e400}", 5, "larger than a double"),
+            ("{\"a\":\"x", 7, "expected a double quote"),
+            ("{\"a\":\"x\\q\"}", 7, "a backslash"),
+            ("{\"a\":[1,2}", 9, "expected a comma or a closing bracket"),
+            ("5", 0, "a record must be an object"),
+            ("\"text\"", 0, "a record must be an object"),
+            ("{\"a\":1} x", 8, "a record must be an object"),
+        ] {
+            for (before, behind) in [("", ""), ("{\"a\":1}\n{\"a\":1}\n", "\n{\"a\":1}\n")] {
+                let found = parse("", &format!("{before}{text}{behind}"));
+                assert_eq!(found.bad.len(), 1, "{text} {:?}", found.bad);
+                let bad = &found.bad[0];
+                assert_eq!(bad.at, before.len() + at, "{text}: {}", bad.message);
+                assert!(bad.message.contains(words), "{text}: {}", bad.message);
+                let good = text.ends_with(" x") as usize;
+                assert_eq!(
+                    found.points().len(),
+                    good + if before.is_empty() { 0 } else { 3 },
+                    "{text}"
+                );
+            }
+        }
+        let found = parse("", "[\n{\"a\":1},\n{\"a\":x},\n{\"a\":2}\n]\n{\"a\":3}\n");
+        assert_eq!(found.points(), ["json a=1 42", "json a=2 42", "json a=3 42"]);
+        assert_eq!(found.bad.len(), 1);
+        let deep = format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200));
+        assert!(parse("", &deep).bad[0].message.contains("more than 128 deep"));
+    }
+
+    #[test]
+    fn a_bad_item_costs_itself_or_its_array() {
+        let text = "[{\"t\":1,\"a\":1},{\"a\":2},5,{\"t\":3,\"a\":3}]\n{\"t\":4,\"a\":4}";
+        let config = "json_time_key = 't'\njson_time_format = 'unix_ns'";
+        let found = parse(config, text);
+        assert_eq!(found.points(), ["json a=1 1", "json a=3 3", "json a=4 4"]);
+        assert_eq!(found.bad.len(), 2);
+        let found = parse(&format!("{config}\njson_strict = true"), text);
+        assert_eq!(found.points(), ["json a=4 4"]);
+        assert_eq!(found.bad.len(), 1);
+    }
+
+    #[test]
+    fn many_templates_and_series_are_forgotten_in_time() {
+        let mut text = String::new();
+        for i in 0..20_000 {
+            text.push_str(&format!("{{\"t\":\"v{i}\",\"f{i}\":{i}}}\n"));
+        }
+        let found = parse("tag_keys = ['t']", &text);
+        assert_eq!(found.bad, []);
+        assert_eq!(found.points().len(), 20_000);
+        for batch in &found.batches {
+            assert_eq!(batch.series_count(), batch.len());
+            assert_eq!(batch.shape_count(), batch.len());
+        }
     }
 }

@@ -92,12 +92,7 @@ impl Query {
 
     /// Follows the path into the value at `start`, which is checked whole: the places of the values
     /// it leads to, and the value's end.
-    pub fn follow(
-        &self,
-        text: &[u8],
-        start: usize,
-        found: &mut Vec<usize>,
-    ) -> Result<usize, Bad> {
+    pub fn follow(&self, text: &[u8], start: usize, found: &mut Vec<usize>) -> Result<usize, Bad> {
         found.clear();
         let end = skip(text, start)?;
         step_into(text, start, &self.steps, found)?;
@@ -106,12 +101,7 @@ impl Query {
 }
 
 /// Follows `steps` into the value at `at`, which was checked.
-fn step_into(
-    text: &[u8],
-    at: usize,
-    steps: &[Step],
-    found: &mut Vec<usize>,
-) -> Result<(), Bad> {
+fn step_into(text: &[u8], at: usize, steps: &[Step], found: &mut Vec<usize>) -> Result<(), Bad> {
     let Some((step, rest)) = steps.split_first() else {
         found.push(at);
         return Ok(());
@@ -290,7 +280,9 @@ mod tests {
 
     #[test]
     fn what_is_not_supported_is_refused() {
-        for path in ["", "a..b", "a|b", "a.@reverse", "a.#(x==1)", "a.#", "a.#.b.#.c", "{a,b}", "a\\"] {
+        for path in
+            ["", "a..b", "a|b", "a.@reverse", "a.#(x==1)", "a.#", "a.#.b.#.c", "{a,b}", "a\\"]
+        {
             assert!(Query::new(path).is_err(), "{path}");
         }
     }

@@ -247,19 +247,19 @@ pub fn literal(text: &[u8], at: usize) -> Option<(Class, usize)> {
 impl Bad {
     /// The sentence; `text` reaches to the record's end.
     pub fn message(&self, text: &[u8]) -> String {
-        let found = match String::from_utf8_lossy(text.get(self.at..).unwrap_or_default())
-            .chars()
-            .next()
-        {
-            Some(found) => format!("{found:?}"),
-            None => "the end".to_owned(),
-        };
+        let found =
+            match String::from_utf8_lossy(text.get(self.at..).unwrap_or_default()).chars().next() {
+                Some(found) => format!("{found:?}"),
+                None => "the end".to_owned(),
+            };
         match self.why {
             Why::Expected(what) => format!("not JSON: expected {what}, found {found}"),
             Why::Control => format!("not JSON: {found} in a string; write it as an escape"),
-            Why::Escape => "not JSON: a backslash before something that is no escape; write `\\\\` for \
+            Why::Escape => {
+                "not JSON: a backslash before something that is no escape; write `\\\\` for \
                             a backslash"
-                .into(),
+                    .into()
+            }
             Why::NotUtf8 => "the text is not UTF-8; convert it where it is made".into(),
             Why::Range => {
                 "the number is larger than a double can hold (1.8e308); write a smaller one".into()
@@ -268,14 +268,13 @@ impl Bad {
                 "objects and arrays are more than {} deep in each other; flatten them",
                 super::events::DEPTH_MAX
             ),
-            Why::Values => format!(
-                "the record has more than {} values; split it",
-                super::events::VALUES_MAX
-            ),
+            Why::Values => {
+                format!("the record has more than {} values; split it", super::events::VALUES_MAX)
+            }
             Why::Fields => "the record has more fields than a point may have; split it".into(),
-            Why::NotAnObject => format!(
-                "a record must be an object, and this begins with {found}; wrap it in one"
-            ),
+            Why::NotAnObject => {
+                format!("a record must be an object, and this begins with {found}; wrap it in one")
+            }
             Why::TooLong => "the record is over the limit; see max_line_bytes".into(),
             Why::NoTime => {
                 "there is no value under the key that json_time_key names; add it, or correct the \
@@ -334,9 +333,23 @@ mod tests {
 
     #[test]
     fn numbers_as_json_has_them() {
-        for text in ["0", "-0", "12", "12.50", "0.5", "-0.5", "1e5", "1.5E+3", "12345678901234567890",
-            "3.25", "12345", "0e1", "1234567.5", "100", "5e-324"]
-        {
+        for text in [
+            "0",
+            "-0",
+            "12",
+            "12.50",
+            "0.5",
+            "-0.5",
+            "1e5",
+            "1.5E+3",
+            "12345678901234567890",
+            "3.25",
+            "12345",
+            "0e1",
+            "1234567.5",
+            "100",
+            "5e-324",
+        ] {
             for behind in [",", "}", "\n", " "] {
                 let bytes = padded(&format!("{text}{behind}"));
                 let expected: f64 = text.parse().unwrap();
@@ -344,7 +357,9 @@ mod tests {
                 assert_eq!((value.to_bits(), end), (expected.to_bits(), text.len()), "{text}");
             }
         }
-        for text in ["01", "-01", ".5", "5.", "-", "+1", "1e", "1.e5", "00.5", "-.5", "1e400", "x", "00"] {
+        for text in
+            ["01", "-01", ".5", "5.", "-", "+1", "1e", "1.e5", "00.5", "-.5", "1e400", "x", "00"]
+        {
             assert!(double(&padded(&format!("{text},")), 0).is_err(), "{text}");
         }
     }

@@ -75,10 +75,8 @@ impl Plugin for JsonSerializer {
         if wanted == 0 {
             unit_ns = 1_000_000_000;
         }
-        let nested = GlobFilter::of(
-            config.json_nested_fields_include,
-            config.json_nested_fields_exclude,
-        );
+        let nested =
+            GlobFilter::of(config.json_nested_fields_include, config.json_nested_fields_exclude);
         Ok(JsonSerializer {
             unit_ns,
             layout,
@@ -326,8 +324,7 @@ mod tests {
             let expected = format!("{first}{}}}\n{second}{}}}\n", times[0], times[1]);
             assert_eq!(write(config, &sample()), expected, "{config}");
         }
-        let expected =
-            format!("{{\"metrics\":[{first}1700000000}},{second}-1}}]}}\n");
+        let expected = format!("{{\"metrics\":[{first}1700000000}},{second}-1}}]}}\n");
         assert_eq!(write("json_batch = true", &sample()), expected);
         for line in write("", &sample()).lines() {
             serde_json::from_str::<serde_json::Value>(line).unwrap();
@@ -382,10 +379,13 @@ mod tests {
         let out = write("", &batch);
         for (line, point) in out.lines().zip(batch.points()) {
             let value: serde_json::Value = serde_json::from_str(line).unwrap();
-            assert_eq!(value["fields"]["text"].as_str(), match point.field("text") {
-                Some(headwater_plugin_api::batch::Value::Text(text)) => Some(text),
-                _ => None,
-            });
+            assert_eq!(
+                value["fields"]["text"].as_str(),
+                match point.field("text") {
+                    Some(headwater_plugin_api::batch::Value::Text(text)) => Some(text),
+                    _ => None,
+                }
+            );
             let float = point.field("float").and_then(|value| value.as_f64());
             assert_eq!(value["fields"]["float"].as_f64(), float, "{line}");
             assert_eq!(value["tags"]["t"].as_str(), point.series().tag("t"));

@@ -62,7 +62,8 @@ impl WarmSeries {
 
     /// Whether another series may find no room.
     pub fn is_full(&self) -> bool {
-        self.entries.len() >= SERIES_MAX || self.raw.len() * 4 + self.entries.len() * 192 >= BYTES_MAX
+        self.entries.len() >= SERIES_MAX
+            || self.raw.len() * 4 + self.entries.len() * 192 >= BYTES_MAX
     }
 
     /// What the batch under construction calls the series, if it is known.

@@ -173,9 +173,10 @@ impl Templates {
             gap.len as usize == place.1 - place.0 && gap.stands(&self.text, text, place.0)
         };
         steps.len() == events.events.len()
-            && steps.iter().zip(&events.events).all(|(step, event)| {
-                step.class == event.class && same(&step.gap, event.gap)
-            })
+            && steps
+                .iter()
+                .zip(&events.events)
+                .all(|(step, event)| step.class == event.class && same(&step.gap, event.gap))
             && same(&template.end, events.end)
     }
 
@@ -269,7 +270,8 @@ impl Templates {
             return None;
         }
         // Templates may share a shape, so the builder looks for it.
-        template.shape = builder.shape(template.fields.iter().map(|(key, kind)| (key.as_str(), *kind)));
+        template.shape =
+            builder.shape(template.fields.iter().map(|(key, kind)| (key.as_str(), *kind)));
         template.epoch = builder.epoch();
         Some(template.shape)
     }

@@ -55,7 +55,7 @@ pub fn nearest(mantissa: u64, exponent: i64) -> Option<u64> {
     // change what is kept.
     const DROPPED: u64 = (1 << 9) - 1;
     if (product >> 64) as u64 & DROPPED == DROPPED {
-        let more = u128::from(scaled) * u128::from(low) >> 64;
+        let more = (u128::from(scaled) * u128::from(low)) >> 64;
         product += more;
     }
     let (top, bottom) = ((product >> 64) as u64, product as u64);
@@ -130,8 +130,8 @@ mod tests {
             (90_071_992_547_409_930, -1),
             (90_071_992_547_409_935, -1),
             (18_014_398_509_481_986, 0),
-            (4_503_599_627_370_497_5, -1),
-            (4_503_599_627_370_496_5, -1),
+            (45_035_996_273_704_975, -1),
+            (45_035_996_273_704_965, -1),
             (1, 23),
             (8_589_934_592, 22),
             (u64::MAX, 0),

@@ -75,7 +75,7 @@ pub fn short_decimal(bytes: &[u8], at: usize) -> Option<(f64, usize)> {
     let low = (stop >> 7) - 1;
     let joined = (digits & low) | ((digits >> 8) & !low);
     let mantissa = join_eight(joined << ((72 - end) & 63));
-    let number = mantissa as i64 as f64 / POWERS[((end - whole - 8) / 8 & 7) as usize];
+    let number = mantissa as i64 as f64 / POWERS[(((end - whole - 8) / 8) & 7) as usize];
     Some((number, at + (end / 8) as usize))
 }
 
@@ -116,8 +116,16 @@ pub fn digits(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
 }
 
 /// Mantissas below have room for so many digits more.
-const ROOM: [u64; 8] = [u64::MAX, 10_u64.pow(18), 10_u64.pow(17), 10_u64.pow(16), 10_u64.pow(15),
-    10_u64.pow(14), 10_u64.pow(13), 10_u64.pow(12)];
+const ROOM: [u64; 8] = [
+    u64::MAX,
+    10_u64.pow(18),
+    10_u64.pow(17),
+    10_u64.pow(16),
+    10_u64.pow(15),
+    10_u64.pow(14),
+    10_u64.pow(13),
+    10_u64.pow(12),
+];
 const TENS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 
 /// Reads times of 19 digits, as nanoseconds of our days have. Times that follow each other most
@@ -183,7 +191,7 @@ impl Number {
 
     /// The double it writes, which may be infinite.
     #[inline]
-    pub fn to_f64(&self, bytes: &[u8]) -> f64 {
+    pub fn to_f64(self, bytes: &[u8]) -> f64 {
         let magnitude = if self.mantissa < 1 << 53 && !self.truncated {
             let mantissa = self.mantissa as f64;
             match self.exponent {
@@ -204,20 +212,24 @@ impl Number {
 
     #[cold]
     #[inline(never)]
-    fn by_the_book(&self, bytes: &[u8]) -> f64 {
+    fn by_the_book(self, bytes: &[u8]) -> f64 {
         let text = bytes.get(self.start..self.end).unwrap_or_default();
         let text = std::str::from_utf8(text).unwrap_or_default();
         text.parse().unwrap_or(f64::NAN)
     }
 
     /// The integer it writes, if it is one and fits.
-    pub fn to_i64(&self, bytes: &[u8]) -> Option<i64> {
+    pub fn to_i64(self, bytes: &[u8]) -> Option<i64> {
         let magnitude = self.to_u64(bytes)?;
-        if self.negative { 0_i64.checked_sub_unsigned(magnitude) } else { magnitude.try_into().ok() }
+        if self.negative {
+            0_i64.checked_sub_unsigned(magnitude)
+        } else {
+            magnitude.try_into().ok()
+        }
     }
 
     /// The integer without its sign, if it is one and fits.
-    pub fn to_u64(&self, bytes: &[u8]) -> Option<u64> {
+    pub fn to_u64(self, bytes: &[u8]) -> Option<u64> {
         if !self.is_integer() {
             return None;
         }
@@ -331,7 +343,9 @@ mod tests {
 
     #[test]
     fn short_decimals_are_exact() {
-        for text in ["63.94", "1.25", "0.1", "100.00", "27.50", "1.11600", "0.0", "1.", ".5", ".00001"] {
+        for text in
+            ["63.94", "1.25", "0.1", "100.00", "27.50", "1.11600", "0.0", "1.", ".5", ".00001"]
+        {
             let expected: f64 = text.parse().unwrap();
             let found = short_decimal(&padded(text), 0);
             assert_eq!(found, Some((expected, text.len())), "{text}");
@@ -359,17 +373,27 @@ mod tests {
     #[test]
     fn times_of_nineteen_digits() {
         let mut times = Times::default();
-        for text in ["1700000000000000000", "1700000000000000123", "9223372036854775807",
-            "0000000000000000000", "9999999999999999999"]
-        {
+        for text in [
+            "1700000000000000000",
+            "1700000000000000123",
+            "9223372036854775807",
+            "0000000000000000000",
+            "9999999999999999999",
+        ] {
             for _ in 0..2 {
                 let expected = text.parse().ok();
                 assert_eq!(times.nineteen_digits(&padded(text), 0), expected, "{text}");
             }
         }
-        for text in ["17000000000000000001", "170000000000000000", "1700000x00000000000",
-            "17000000000x0000000", "170000000000000000x", "", "1"]
-        {
+        for text in [
+            "17000000000000000001",
+            "170000000000000000",
+            "1700000x00000000000",
+            "17000000000x0000000",
+            "170000000000000000x",
+            "",
+            "1",
+        ] {
             assert_eq!(times.nineteen_digits(&padded(text), 0), None, "{text}");
         }
     }
@@ -383,7 +407,8 @@ mod tests {
         assert!(read(".5").unwrap().point);
         assert_eq!(read("5.").unwrap().end, 2);
         assert_eq!(read("5.e3").unwrap().to_f64(&padded("5.e3")), 5000.0);
-        for (text, at) in [("", 0), ("-", 1), (".", 1), ("-.", 2), ("e5", 0), ("1e", 2), ("1e+", 3)] {
+        for (text, at) in [("", 0), ("-", 1), (".", 1), ("-.", 2), ("e5", 0), ("1e", 2), ("1e+", 3)]
+        {
             assert_eq!(read(text), Err(at), "{text}");
         }
         let least = "-9223372036854775808";
@@ -397,11 +422,29 @@ mod tests {
     fn doubles_are_those_of_the_standard_library() {
         let mut random = Random::new(1);
         let mut texts: Vec<String> = [
-            "0", "-0", "0.0", "-0.0", "1e400", "-1e400", "1e-400", "5e-324", "2.5e-324", "1e22", "1e23",
-            "9007199254740993", "9007199254740992.5", "0.000000000000000000000000000001",
-            "123456789012345678901234567890", "1234567890123456789.5", "00000000000000000000000001.5",
-            "0.30000000000000004", "179769313486231580793728971405301e276", "1e99999999999999999999",
-            "0e99999999999999999999", "1.7976931348623157e308", "12345678901234567890e-10",
+            "0",
+            "-0",
+            "0.0",
+            "-0.0",
+            "1e400",
+            "-1e400",
+            "1e-400",
+            "5e-324",
+            "2.5e-324",
+            "1e22",
+            "1e23",
+            "9007199254740993",
+            "9007199254740992.5",
+            "0.000000000000000000000000000001",
+            "123456789012345678901234567890",
+            "1234567890123456789.5",
+            "00000000000000000000000001.5",
+            "0.30000000000000004",
+            "179769313486231580793728971405301e276",
+            "1e99999999999999999999",
+            "0e99999999999999999999",
+            "1.7976931348623157e308",
+            "12345678901234567890e-10",
         ]
         .map(str::to_owned)
         .to_vec();

@@ -22,8 +22,18 @@ const NAMED: [(&str, &str); 13] = [
 ];
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-    "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const WEEKDAYS: [&str; 7] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -34,21 +44,37 @@ enum Part {
     Literal(String),
     Year,
     YearTwo,
-    MonthName { long: bool },
+    MonthName {
+        long: bool,
+    },
     /// `true`: always two digits.
     Month(bool),
     /// Two digits, or with a blank in place of the first, or one.
-    Day { zero: bool, blank: bool },
-    YearDay { blank: bool },
-    Weekday { long: bool },
+    Day {
+        zero: bool,
+        blank: bool,
+    },
+    YearDay {
+        blank: bool,
+    },
+    Weekday {
+        long: bool,
+    },
     Hour,
     HourTwelve(bool),
     Minute(bool),
     Second(bool),
-    HalfDay { upper: bool },
+    HalfDay {
+        upper: bool,
+    },
     ZoneName,
     /// `z`: a Z stands for UTC.
-    Offset { z: bool, colons: bool, minutes: bool, seconds: bool },
+    Offset {
+        z: bool,
+        colons: bool,
+        minutes: bool,
+        seconds: bool,
+    },
     /// So many digits, or any number of them.
     Fraction(Option<usize>),
 }
@@ -96,7 +122,8 @@ fn next_part(text: &str) -> Option<(Part, usize)> {
         // "_2006" is a year behind an underscore, and "Month" is no weekday.
         let behind = text.get(word.len()..).unwrap_or_default();
         let is_other = (word == "_2" && text.starts_with("_2006"))
-            || (matches!(word, "Jan" | "Mon") && behind.starts_with(|c: char| c.is_ascii_lowercase()));
+            || (matches!(word, "Jan" | "Mon")
+                && behind.starts_with(|c: char| c.is_ascii_lowercase()));
         if text.starts_with(word) && !is_other {
             return Some((part, word.len()));
         }
@@ -272,7 +299,8 @@ impl Layout {
 /// One or two digits, or exactly two.
 fn one_or_two(text: &str, two: bool) -> Option<(i64, &str)> {
     let bytes = text.as_bytes();
-    let digit = |at: usize| bytes.get(at).filter(|b| b.is_ascii_digit()).map(|b| i64::from(b - b'0'));
+    let digit =
+        |at: usize| bytes.get(at).filter(|b| b.is_ascii_digit()).map(|b| i64::from(b - b'0'));
     match (digit(0)?, digit(1)) {
         (tens, Some(ones)) => Some((tens * 10 + ones, &text[2..])),
         (ones, None) if !two => Some((ones, &text[1..])),
@@ -403,7 +431,8 @@ impl Parsed {
                 }
                 let negative = text.starts_with('-');
                 let text = text.strip_prefix(['+', '-'])?;
-                let colon = |text: &'t str| if *colons { text.strip_prefix(':') } else { Some(text) };
+                let colon =
+                    |text: &'t str| if *colons { text.strip_prefix(':') } else { Some(text) };
                 let (hours, mut behind) = exactly(text, 2)?;
                 let (mut more, mut least) = (0, 0);
                 if *minutes {
@@ -565,9 +594,11 @@ mod tests {
     #[test]
     fn nothing_panics() {
         let mut random = crate::testing::Random::new(9);
-        let pieces = ["2006", "01", "Jan", "_2", "2", "15", "03", "04", "05", ".000", ",999", "PM", "MST",
-            "Z07:00", "-0700", "002", "__2", " ", "-", "ü", "2023", "12", "Nov", "UTC", "+01:00", ".5",
-            "Mon", "Tue", "Z", "0", "999"];
+        let pieces = [
+            "2006", "01", "Jan", "_2", "2", "15", "03", "04", "05", ".000", ",999", "PM", "MST",
+            "Z07:00", "-0700", "002", "__2", " ", "-", "ü", "2023", "12", "Nov", "UTC", "+01:00",
+            ".5", "Mon", "Tue", "Z", "0", "999",
+        ];
         for _ in 0..50_000 {
             let mut text = || {
                 let mut text = String::new();

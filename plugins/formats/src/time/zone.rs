@@ -41,7 +41,8 @@ impl Zone {
         if name.starts_with('/') || name.contains("..") {
             return Err(format!("\"{name}\" is no zone; write a name such as \"Europe/Berlin\""));
         }
-        let file = FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|file| file.is_file());
+        let file =
+            FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|file| file.is_file());
         match file {
             Some(file) => Self::from_file(&file, name),
             None => Err(format!(
@@ -117,7 +118,8 @@ impl Rules {
         for at in 0..header.types {
             let place = types_start + at * 6;
             let offset = number(place, 4)?;
-            let name = bytes.get(names..names + header.chars)?.get(*bytes.get(place + 5)? as usize..)?;
+            let name =
+                bytes.get(names..names + header.chars)?.get(*bytes.get(place + 5)? as usize..)?;
             let len = name.iter().position(|&byte| byte == 0)?;
             types.push((offset, String::from_utf8_lossy(&name[..len]).into_owned()));
         }
@@ -244,11 +246,8 @@ impl Footer {
         let (year, ..) = date_of_days((time.saturating_add(self.standard.0)).div_euclid(86_400));
         let begin = begin.seconds(year) - self.standard.0;
         let end = end.seconds(year) - offset;
-        let in_daylight = if begin < end {
-            (begin..end).contains(&time)
-        } else {
-            !(end..begin).contains(&time)
-        };
+        let in_daylight =
+            if begin < end { (begin..end).contains(&time) } else { !(end..begin).contains(&time) };
         if in_daylight { *offset } else { self.standard.0 }
     }
 }
@@ -364,7 +363,8 @@ mod tests {
     #[test]
     fn local_times_by_rules() {
         let zone = berlin();
-        let at = |year, month, day, hour: i64| days_of_date(year, month, day) * 86_400 + hour * 3600;
+        let at =
+            |year, month, day, hour: i64| days_of_date(year, month, day) * 86_400 + hour * 3600;
         for (local, offset) in [
             (at(2023, 1, 15, 12), 3600),
             (at(2023, 7, 15, 12), 7200),

@@ -520,7 +520,7 @@ fn dropped_datagrams_are_counted() {
         client.send(&[b'x'; 1000]).unwrap();
     }
     // The kernel is asked a while after the first datagram was read, and the source is woken to tell.
-    rig.run(|rig| rig.driven.host.metric("woken") == 0 && !rig.messages.is_empty());
+    rig.run(|rig| !rig.messages.is_empty());
     let timer = *rig.intake.watches().last().unwrap();
     wait(&[timer.1]);
     rig.intake.ready(timer.0);

@@ -34,7 +34,8 @@ pub enum Place {
     Late,
     /// Further ahead of the clock than is allowed.
     Future,
-    /// Into a window for which there is no room.
+    /// Into a window for which there is no room before those that [`Closing::Forced`] tells are
+    /// closed.
     Full,
 }
 
@@ -43,6 +44,9 @@ pub enum Place {
 pub enum Closing {
     /// Windows that the closing rule closes.
     Due,
+    /// Only those that must close early, for want of room. In the middle of a batch this is right and
+    /// the closing rule is not: points that are still to come count as seen by then.
+    Forced,
     /// All of them: the end, or a table that is full.
     All,
 }
@@ -340,6 +344,7 @@ impl<W> Windows<W> {
             let correction = slot.emitted.is_some();
             let due = match closing {
                 Closing::All => !correction || slot.corrected.is_some(),
+                Closing::Forced => slot.forced && (!correction || slot.corrected.is_some()),
                 Closing::Due => self.due_at(slot).is_some_and(|due| due <= self.now),
             };
             due.then_some(Ready { slot: at, span: slot.span, correction })
