@@ -16,6 +16,8 @@ const POINTS: u64 = 20_000;
 
 #[test]
 fn what_is_sent_to_the_agent_is_in_the_databases() {
+    // Building it takes its time: the servers need not wait for that.
+    headwater_tests::paths::agent();
     let influx = InfluxDb::start(Options::default());
     let victoria = VictoriaMetrics::start();
     let text = Load { points: POINTS, ..Load::default() }.text();

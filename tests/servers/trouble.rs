@@ -1,7 +1,7 @@
 //! Servers that are down, come back, hang, or ask for a pause.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use headwater_http::influxdb::InfluxDb as Plugin;
@@ -59,6 +59,36 @@ fn a_database_that_is_dropped_while_we_write() {
     assert!(error.message().contains("database not found"), "{error}");
 }
 
+#[test]
+fn a_connection_that_ended_with_a_request_under_way() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let mut bodies = 0;
+        // The first connection answers once and is closed behind the next request's back.
+        for (connection, answers) in [1, 0, 1].into_iter().enumerate() {
+            let (mut stream, _) = listener.accept().unwrap();
+            for _ in 0..answers {
+                read_request(&mut stream);
+                bodies += 1;
+                stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+            }
+            if connection < 2 {
+                read_request(&mut stream);
+            }
+        }
+        bodies
+    });
+    let config = format!("urls = ['http://127.0.0.1:{port}']\nbucket = 'b'");
+    let mut output = Driver::new::<PluginV2>(&config);
+    output.write(&[run(5, 0)]).unwrap();
+    // Both connections end without an answer: once it is tried again at once, then by the agent.
+    let error = output.write(&[run(5, 5)]).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Failed, "{error}");
+    output.write(&[run(5, 5)]).unwrap();
+    assert_eq!(server.join().unwrap(), 2);
+}
+
 /// Answers each connection's first request with `answer`; with an empty one it never answers.
 fn fake(answer: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -67,15 +97,7 @@ fn fake(answer: &'static str) -> u16 {
         let mut held = Vec::new();
         for stream in listener.incoming().take(20) {
             let mut stream = stream.unwrap();
-            let mut request = Vec::new();
-            let mut buffer = [0; 4096];
-            // The bodies here are small: the head and the body's length tell when it is whole.
-            while let Ok(n @ 1..) = stream.read(&mut buffer) {
-                request.extend_from_slice(&buffer[..n]);
-                if is_whole(&request) {
-                    break;
-                }
-            }
+            read_request(&mut stream);
             if answer.is_empty() {
                 held.push(stream);
             } else {
@@ -84,6 +106,18 @@ fn fake(answer: &'static str) -> u16 {
         }
     });
     port
+}
+
+/// Reads one request; the bodies here are small.
+fn read_request(stream: &mut TcpStream) {
+    let mut request = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(n @ 1..) = stream.read(&mut buffer) {
+        request.extend_from_slice(&buffer[..n]);
+        if is_whole(&request) {
+            break;
+        }
+    }
 }
 
 fn is_whole(request: &[u8]) -> bool {

@@ -101,8 +101,9 @@ impl Input {
             std::mem::take(&mut shown.unseen)
         };
         for (source, count) in unseen {
+            let name = if source.is_empty() { "pushed bytes" } else { &source };
             self.log.error(format_args!(
-                "{source}: {count} more records were refused; show_bad_lines = \"all\" in [agent] \
+                "{name}: {count} more records were refused; show_bad_lines = \"all\" in [agent] \
                  shows each"
             ));
         }

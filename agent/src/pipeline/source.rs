@@ -457,7 +457,9 @@ impl SourceState {
             })
         };
         let result = worker.parsers[self.input.index].call(make, |parser| {
-            if piece.messages == 0 {
+            // A single message lies in the buffer as a stream's chunk does.
+            let alone = piece.messages == 1 && messages[0] as usize == piece.len;
+            if piece.messages == 0 || alone {
                 return match piece.len {
                     0 => Ok(()),
                     len => one(parser, &buffer[..len + PADDING], piece.position, target),

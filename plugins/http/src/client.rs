@@ -393,7 +393,12 @@ impl Endpoint {
         }
         let builder = builder.headers(self.headers.clone()).body(request.body);
         async move {
-            let mut response = builder.send().await.map_err(|error| sent(&error))?;
+            let again = builder.try_clone();
+            let mut response = match (builder.send().await, again) {
+                (Err(error), Some(again)) if is_stale(&error) => again.send().await,
+                (result, _) => result,
+            }
+            .map_err(|error| sent(&error))?;
             let header = |key: &str| {
                 let value = response.headers().get(key)?.to_str().ok()?;
                 Some(value.to_owned())
@@ -441,6 +446,12 @@ impl Endpoint {
             }
         })
     }
+}
+
+/// Whether the connection may have ended while it lay idle, of which nobody takes note between two
+/// writes. A point that was written nonetheless may be written again.
+fn is_stale(error: &reqwest::Error) -> bool {
+    error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
 /// The error of an exchange.

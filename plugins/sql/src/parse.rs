@@ -28,8 +28,23 @@ const MAX_DEPTH: usize = 128;
 /// Stands for the star of `FROM *`, which the parser takes for a name.
 const EVERYTHING: &str = "\u{0}*";
 
+/// Bytes of stack for the parser, whose trees are as deep as a chain of operators is long.
+const STACK: usize = 64 << 20;
+
 /// Reads all statements of a query.
 pub fn parse(query: &str) -> Result<Vec<Statement>> {
+    let start = Area { line: 1, column: 1, end_line: 1, end_column: 1 };
+    let refused = |message: &str| Err(SqlError::new(start, message));
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("sql-parser".to_owned()).stack_size(STACK);
+        match thread.spawn_scoped(scope, || statements(query)) {
+            Ok(parser) => parser.join().unwrap_or_else(|_| refused("the query cannot be read")),
+            Err(error) => refused(&format!("there is no thread for the parser: {error}")),
+        }
+    })
+}
+
+fn statements(query: &str) -> Result<Vec<Statement>> {
     if query.len() > MAX_QUERY {
         let message = format!("the query has {} bytes, the limit is {MAX_QUERY}", query.len());
         return Err(SqlError::new(Area { line: 1, column: 1, end_line: 1, end_column: 1 }, message));

@@ -118,7 +118,7 @@ impl ShapePlans {
     }
 }
 
-/// Points of one shape.
+/// Points of one shape, whose series have the same of the statement's columns as tags.
 pub struct Points<'a> {
     pub batch: &'a Batch,
     /// Indices of rows.
@@ -155,26 +155,25 @@ impl<'a> Points<'a> {
         })
     }
 
-    /// A text of the series of each row.
+    /// A text of the series of each row. All rows of a frame have it, or none: what kind a value is
+    /// of must not depend on the rows beside it.
     fn of_series(&self, text: impl Fn(SeriesRef<'a>) -> Option<&'a str>) -> Vector<'a> {
         // A batch has few series and many rows.
-        let mut known: Vec<Option<Option<&'a str>>> = vec![None; self.batch.series_count()];
+        let mut known: Vec<Option<&'a str>> = vec![None; self.batch.series_count()];
         let mut values = Vec::with_capacity(self.rows.len());
-        let mut missing = false;
-        let mut of = |at: u32| {
-            let index = self.row(at).series;
-            match known.get_mut(index as usize) {
-                Some(known) => *known.get_or_insert_with(|| text(self.batch.series(index))),
-                None => None,
+        for at in self.rows {
+            let index = self.row(*at).series;
+            let found = match known.get(index as usize) {
+                Some(Some(text)) => Some(*text),
+                _ => text(self.batch.series(index)),
+            };
+            let Some(found) = found else { return Vector::null() };
+            if let Some(known) = known.get_mut(index as usize) {
+                *known = Some(found);
             }
-        };
-        let found: Vec<Option<&'a str>> = self.rows.iter().map(|at| of(*at)).collect();
-        for text in &found {
-            missing |= text.is_none();
-            values.push(Cow::Borrowed(text.unwrap_or_default()));
+            values.push(Cow::Borrowed(found));
         }
-        let valid = missing.then(|| Bits::of(found.len(), |row| found[row].is_some()));
-        Vector::with(Data::Text(values), valid)
+        Vector::new(Data::Text(values))
     }
 }
 

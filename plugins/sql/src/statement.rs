@@ -62,6 +62,8 @@ pub struct SeriesInfo {
     pub filters: u64,
     /// Its group, or [`NO_GROUP`].
     pub group: u32,
+    /// Which columns of the statement are tags of it, a bit for each of the first 64.
+    pub tags: u64,
 }
 
 /// The group of a series is not known yet.
@@ -80,9 +82,11 @@ pub struct Statement {
     rows: Vec<u32>,
     /// Their groups, if all are known already; empty otherwise.
     groups: Vec<u32>,
-    /// Rows of the batch by shape.
+    /// Rows of the batch by shape and by which columns are tags.
     order: Vec<u32>,
     starts: Vec<u32>,
+    /// The distinct sets of tags in the batch at hand.
+    tag_sets: Vec<u64>,
 }
 
 impl Statement {
@@ -110,6 +114,7 @@ impl Statement {
             groups: Vec::new(),
             order: Vec::new(),
             starts: Vec::new(),
+            tag_sets: Vec::new(),
         }
     }
 
@@ -147,8 +152,9 @@ impl Statement {
         }
         let mut cx = Context::new(now);
         self.sort(batch);
-        for shape in 0..batch.shape_count() as u32 {
-            let (from, to) = (self.starts[shape as usize], self.starts[shape as usize + 1]);
+        for part in 0..self.starts.len() - 1 {
+            let (from, to) = (self.starts[part], self.starts[part + 1]);
+            let shape = (part / self.tag_sets.len().max(1)) as u32;
             if from == to || !self.select(&plan, batch, shape, from as usize..to as usize, &mut cx) {
                 continue;
             }
@@ -210,30 +216,48 @@ impl Statement {
         any
     }
 
-    /// Sorts the live rows by shape, in their order; no list stands for all rows of one shape.
+    /// Sorts the live rows by shape and set of tags, in their order; no list stands for all rows of
+    /// one shape and set.
     fn sort(&mut self, batch: &Batch) {
         let shapes = batch.shape_count();
+        self.tag_sets.clear();
+        for index in 0..batch.series_count() as u32 {
+            if let Some(info) = self.series.value(index)
+                && info.reads
+                && self.tag_sets.last() != Some(&info.tags)
+                && !self.tag_sets.contains(&info.tags)
+            {
+                self.tag_sets.push(info.tags);
+            }
+        }
+        let sets = self.tag_sets.len().max(1);
         self.starts.clear();
-        self.starts.resize(shapes + 1, 0);
+        self.starts.resize(shapes * sets + 1, 0);
         self.order.clear();
-        if shapes == 1 && batch.selection().is_none() {
-            // All rows in their order need no list.
+        if shapes == 1 && sets == 1 && batch.selection().is_none() {
             self.starts[1] = batch.len() as u32;
             return;
         }
-        let shape = |row: &Row| (row.shape as usize).min(shapes - 1);
+        let part = |row: &Row| {
+            let tags = self.series.value(row.series).filter(|info| info.reads).map(|info| info.tags)?;
+            let set = self.tag_sets.iter().position(|known| *known == tags)?;
+            Some((row.shape as usize).min(shapes - 1) * sets + set)
+        };
         for (_, row) in batch.rows() {
-            self.starts[shape(row) + 1] += 1;
+            if let Some(part) = part(row) {
+                self.starts[part + 1] += 1;
+            }
         }
-        for at in 0..shapes {
+        for at in 0..shapes * sets {
             self.starts[at + 1] += self.starts[at];
         }
         let mut next = self.starts.clone();
-        self.order.resize(batch.len(), 0);
+        self.order.resize(self.starts[shapes * sets] as usize, 0);
         for (at, row) in batch.rows() {
-            let place = &mut next[shape(row)];
-            self.order[*place as usize] = at as u32;
-            *place += 1;
+            if let Some(part) = part(row) {
+                self.order[next[part] as usize] = at as u32;
+                next[part] += 1;
+            }
         }
     }
 
@@ -249,7 +273,9 @@ impl Statement {
         let Some(shape) = self.shapes.get(shape) else { return false };
         let mask = shape.series_filters;
         let table = batch.tables().rows();
-        let all_rows = self.order.is_empty();
+        let all_rows = batch.shape_count() == 1
+            && self.tag_sets.len() <= 1
+            && batch.selection().is_none();
         let candidates = if all_rows { table.len() } else { range.len() };
         let order = self.order.get(range).unwrap_or_default();
         // Every candidate is written; those that fail are written over by the next one.
@@ -328,7 +354,10 @@ fn series_info(plan: &Plan, series: &SeriesRef<'_>, now: i64, failures: &mut Fai
             failures.add(&cx.failures);
         }
     }
-    SeriesInfo { reads, filters, group: NO_GROUP }
+    let has = |column: &crate::plan::Column| series.tag(&column.name).is_some();
+    let columns = plan.columns.iter().take(64).enumerate();
+    let tags = columns.fold(0, |tags, (at, column)| tags | u64::from(has(column)) << at);
+    SeriesInfo { reads, filters, group: NO_GROUP, tags }
 }
 
 fn holds<'a>(filter: &'a crate::plan::Node, frame: &OneSeries<'a>, cx: &mut Context) -> bool {

@@ -145,6 +145,12 @@ pub fn truncate(unit: &str, nanos: i64) -> Option<i64> {
     }
 }
 
+/// Seconds since the epoch, as exact as a float can be.
+pub fn seconds(nanos: i64) -> f64 {
+    // Apart, so that the nanoseconds are not rounded off first.
+    nanos.div_euclid(SECOND) as f64 + nanos.rem_euclid(SECOND) as f64 / 1e9
+}
+
 /// The units that [`truncate`] knows.
 pub const TRUNCATE_UNITS: &[&str] =
     &["microsecond", "millisecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year"];
@@ -156,7 +162,7 @@ pub fn extract(part: &str, nanos: i64) -> Option<f64> {
     let Date { year, month, day: of_month } = date(day);
     let of_minute = (of_day % (60 * SECOND)) as f64;
     Some(match part {
-        "epoch" => nanos as f64 / 1e9,
+        "epoch" => seconds(nanos),
         "nanosecond" | "nanoseconds" => of_minute,
         "microsecond" | "microseconds" => of_minute / 1e3,
         "millisecond" | "milliseconds" => of_minute / 1e6,

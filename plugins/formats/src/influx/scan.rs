@@ -120,7 +120,7 @@ impl Scanner {
         if len > self.line_bytes_max {
             return bad(start, Why::TooLong { len: len - 1, max: self.line_bytes_max });
         }
-        let series = self.warm.series(entry, &mut self.builder);
+        let series = self.warm.series(entry, &self.plain, &mut self.builder);
         let shape = self.shapes.shape(node, &mut self.builder, first);
         self.builder.push_row(time, series, shape, first as u32);
         Ok(next)
@@ -155,6 +155,7 @@ impl Scanner {
         if let Some(entry) = self.warm.find(hash, raw) {
             return Ok((entry, start + raw.len()));
         }
+        self.warm.forget_parts();
         if !self.is_plain || !self.plain.find(text.padded, start, start + space) {
             return self.add_series(text, start, force);
         }

@@ -15,6 +15,8 @@ use crate::slots::Slots;
 const SERIES_MAX: usize = 65_536;
 /// Bytes of all series that are remembered.
 const BYTES_MAX: usize = 8 << 20;
+/// Bytes behind a text that a look at it may reach.
+const PADDING: usize = 32;
 
 #[derive(Clone, Copy)]
 struct Entry {
@@ -50,12 +52,20 @@ pub struct Warm {
     /// For canonical keys of beginnings that are not.
     scratch: SeriesStore,
     key: Vec<u8>,
+    /// The entry that the line being read has made, and whose parts are at hand.
+    fresh: u32,
+    again: Box<Plain>,
     last: u32,
     seed: u64,
 }
 
 /// Set in [`Entry::series`] for an index into the escaped series.
 const ESCAPED: u32 = 1 << 31;
+/// A plain series of which nothing but its beginning is kept so far: most series that come once come
+/// never again.
+const UNPLACED: u32 = u32::MAX;
+/// No entry.
+const NONE: u32 = u32::MAX;
 
 impl Default for Warm {
     fn default() -> Self {
@@ -71,6 +81,8 @@ impl Default for Warm {
             escaped_known: Vec::new(),
             scratch: SeriesStore::new(),
             key: Vec::new(),
+            fresh: NONE,
+            again: Box::default(),
             last: 0,
             // Lines cannot be made to collide by whoever sends them.
             seed: RandomState::new().hash_one(0_u8) | 1,
@@ -92,6 +104,13 @@ impl Warm {
         self.escaped.clear();
         self.escaped_known.clear();
         self.last = 0;
+        self.fresh = NONE;
+    }
+
+    /// Says that the parts of the last series are no longer at hand.
+    #[inline]
+    pub fn forget_parts(&mut self) {
+        self.fresh = NONE;
     }
 
     /// The entry that came after the last line's, and where the fields begin, if the line at
@@ -179,7 +198,8 @@ impl Warm {
     #[inline]
     pub fn add_plain(&mut self, hash: u64, raw: &[u8], plain: &mut Plain) -> u32 {
         let entry = if plain.is_canonical {
-            self.enter_plain(hash, raw, plain.series, plain.tags())
+            self.fresh = self.enter(hash, raw, UNPLACED);
+            self.fresh
         } else {
             let mut key = std::mem::take(&mut self.key);
             key.clear();
@@ -196,26 +216,49 @@ impl Warm {
     /// The place of a plain series by its canonical key with a space behind it.
     fn canonical(&mut self, key: &[u8], series: Series, tags: &[Tag]) -> u32 {
         let hash = self.hash(key);
-        let entry = match self.look_up(hash, key) {
-            Some(entry) => entry,
-            None => self.enter_plain(hash, key, series, tags),
-        };
-        self.entries[entry as usize].series
+        match self.look_up(hash, key) {
+            Some(entry) => self.place(entry),
+            None => {
+                let entry = self.enter(hash, key, UNPLACED);
+                self.put(entry, series, tags)
+            }
+        }
     }
 
-    #[inline]
-    fn enter_plain(&mut self, hash: u64, raw: &[u8], series: Series, tags: &[Tag]) -> u32 {
-        let index = self.plain.len() as u32;
+    /// Where the series of a plain entry stands, which is found out now if it was not before.
+    #[inline(never)]
+    fn place(&mut self, entry: u32) -> u32 {
+        let known = self.entries[entry as usize];
+        if known.series != UNPLACED {
+            return known.series;
+        }
+        let mut key = std::mem::take(&mut self.key);
+        let mut again = std::mem::take(&mut self.again);
+        key.clear();
+        key.extend_from_slice(&self.raw[known.raw as usize..(known.raw + known.raw_len) as usize]);
+        let end = key.len() - 1;
+        key.resize(key.len() + PADDING, 0);
+        // It was found when it was entered, by the same bytes.
+        let found = again.find(&key, 0, end);
+        debug_assert!(found);
+        let place = self.put(entry, again.series, again.tags());
+        (self.key, self.again) = (key, again);
+        place
+    }
+
+    /// Keeps the parts of a plain entry and gives their place.
+    fn put(&mut self, entry: u32, series: Series, tags: &[Tag]) -> u32 {
+        let place = self.plain.len() as u32;
         self.plain.push(Series {
-            text: self.raw.len() as u32,
+            text: self.entries[entry as usize].raw,
             tags: self.tags.len() as u32,
             tag_count: tags.len() as u32,
             ..series
         });
         self.tags.extend_from_slice(tags);
-        let entry = self.enter(hash, raw, index);
         self.plain_entries.push(entry);
-        entry
+        self.entries[entry as usize].series = place;
+        place
     }
 
     #[inline]
@@ -296,23 +339,36 @@ impl Warm {
 
     /// What the batch under construction calls the series.
     #[inline(always)]
-    pub fn series(&mut self, entry: u32, builder: &mut BatchBuilder) -> u32 {
+    pub fn series(&mut self, entry: u32, plain: &Plain, builder: &mut BatchBuilder) -> u32 {
         match self.entries.get(entry as usize) {
             Some(known) if known.epoch == builder.epoch() => known.index,
+            _ if self.fresh == entry => self.append_fresh(entry, plain, builder),
             _ => self.append(entry, builder),
         }
+    }
+
+    /// Appends the series of which the parts are at hand.
+    #[inline]
+    fn append_fresh(&mut self, entry: u32, plain: &Plain, builder: &mut BatchBuilder) -> u32 {
+        let known = &mut self.entries[entry as usize];
+        let text = self.raw.get(known.raw as usize..).unwrap_or_default();
+        let series = SeriesRef::new(text, plain.tags(), &plain.series);
+        known.index = builder.append_series(&series, Some(entry));
+        known.epoch = builder.epoch();
+        known.index
     }
 
     #[inline(never)]
     fn append(&mut self, entry: u32, builder: &mut BatchBuilder) -> u32 {
         let epoch = builder.epoch();
-        let place = self.entries[entry as usize].series;
+        let place = self.place(entry);
         let index = if place & ESCAPED == 0 {
             // The batch is told to the entry of the canonical key, which all others ask.
-            let canonical = &mut self.entries[self.plain_entries[place as usize] as usize];
+            let named = self.plain_entries[place as usize];
+            let canonical = &mut self.entries[named as usize];
             if canonical.epoch != epoch {
                 let series = SeriesRef::new(&self.raw, &self.tags, &self.plain[place as usize]);
-                canonical.index = builder.append_series(&series, Some(place));
+                canonical.index = builder.append_series(&series, Some(named));
                 canonical.epoch = epoch;
             }
             canonical.index

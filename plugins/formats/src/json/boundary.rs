@@ -110,9 +110,10 @@ fn scan(text: &[u8], mut brace: impl FnMut(usize, usize)) {
 }
 
 /// The place from `at` to `end` behind a line end at which an object or array begins, in the first
-/// column; else `end`.
+/// column; else `end`. The bad record begins before `at`.
 pub fn resume(text: &[u8], at: usize, end: usize) -> usize {
-    let mut at = at.min(end);
+    // What was not expected may be the next record.
+    let mut at = at.min(end).saturating_sub(1);
     while let Some(found) = memchr(b'\n', &text[at..end]) {
         at += found + 1;
         if at < end && matches!(text[at], b'{' | b'[') {
@@ -153,8 +154,9 @@ mod tests {
     #[test]
     fn reading_goes_on_in_the_first_column() {
         let text = b"{\"a\":x}\n  {\n{\"b\":1}\n";
-        assert_eq!(resume(text, 0, text.len()), 12);
-        assert_eq!(resume(text, 12, text.len()), text.len());
-        assert_eq!(resume(text, 0, 9), 9);
+        assert_eq!(resume(text, 1, text.len()), 12);
+        assert_eq!(resume(text, 12, text.len()), 12);
+        assert_eq!(resume(text, 13, text.len()), text.len());
+        assert_eq!(resume(text, 1, 9), 9);
     }
 }

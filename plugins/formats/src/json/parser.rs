@@ -142,7 +142,7 @@ impl JsonParser {
             match self.value(call, at) {
                 Ok(end) => at = end,
                 Err(bad) => {
-                    let end = resume(call.text, bad.at.max(at), call.end);
+                    let end = resume(call.text, bad.at.max(at + 1), call.end);
                     self.bad(call, at, end, bad);
                     at = end;
                     resumed = true;

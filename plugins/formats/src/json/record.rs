@@ -25,12 +25,18 @@ impl From<Bad> for Stop {
     }
 }
 
+/// Templates that are tried when the expected one does not fit.
+const RECENT: usize = 4;
+
 /// What a parser of JSON remembers.
 pub struct Records {
     pub builder: BatchBuilder,
     templates: Templates,
     /// The template of the last record.
     last: u32,
+    /// Templates of the records before, the oldest of which is replaced next.
+    recent: [u32; RECENT],
+    oldest: usize,
     series: WarmSeries,
     events: Events,
     /// The values that make the record's series.
@@ -61,6 +67,8 @@ impl Records {
             builder: BatchBuilder::new(limits),
             templates: Templates::default(),
             last: 0,
+            recent: [0; RECENT],
+            oldest: 0,
             series: WarmSeries::default(),
             events: Events::default(),
             raw: Vec::new(),
@@ -112,10 +120,7 @@ impl Records {
         let guess = self.templates.get(self.last).map_or(0, |last| last.next);
         let (index, filled) = match self.fill(text, start, guess)? {
             Some(filled) => (guess, filled),
-            None => {
-                self.builder.roll_back(mark);
-                self.learn(text, start, mark)?
-            }
+            None => self.other(text, start, guess, mark)?,
         };
         if filled.end > limit {
             return Err(Stop::Bad(Bad { at: limit, why: Why::Expected("the record's end") }));
@@ -160,6 +165,34 @@ impl Records {
         self.series
             .add(&self.raw, keys, &self.name, &limits, &mut self.builder)
             .map_err(|refused| Stop::Bad(Bad { at: start, why: Why::Refused(refused) }))
+    }
+
+    /// Reads the record by a template that was met lately, or a new one.
+    #[inline(never)]
+    fn other(
+        &mut self,
+        text: &[u8],
+        start: usize,
+        guess: u32,
+        mark: &Mark,
+    ) -> Result<(u32, Filled), Stop> {
+        self.builder.roll_back(mark);
+        for index in self.recent {
+            if index == guess {
+                continue;
+            }
+            if let Some(filled) = self.fill(text, start, index)? {
+                if let Some(last) = self.templates.get_mut(self.last) {
+                    last.next = index;
+                }
+                return Ok((index, filled));
+            }
+            self.builder.roll_back(mark);
+        }
+        let (index, filled) = self.learn(text, start, mark)?;
+        self.recent[self.oldest % RECENT] = index;
+        self.oldest += 1;
+        Ok((index, filled))
     }
 
     /// Takes the record apart the long way and reads it by the template that comes of that.

@@ -22,8 +22,9 @@ headwater_plugin_api::config! {
         pub json_nested_fields_include: GlobSet = GlobSet::default(),
         /// Keys that are written as text all the same, as globs.
         pub json_nested_fields_exclude: GlobSet = GlobSet::default(),
-        /// Whether to write one object `{"metrics":[...]}` for all points of a batch; the agent sets it
-        /// where the output has use_batch_format.
+        /// Whether to write one object `{"metrics":[...]}` for all points of a batch: an
+        /// output's use_batch_format.
+        #[alias("use_batch_format")]
         pub json_batch: bool = false,
     }
     refused {

@@ -186,6 +186,8 @@ impl Binder {
             }
             ExprKind::Arith { op, left, right } => {
                 let (a, b) = (self.boxed(left, scope)?, self.boxed(right, scope)?);
+                let (a_kind, b_kind) = (self.kind(&a), self.kind(&b));
+                let (a, b) = (number_of_text(a, b_kind), number_of_text(b, a_kind));
                 let node = Node::Arith(*op, a, b);
                 if let Node::Arith(_, a, b) = &node
                     && self.arith_kind(*op, self.kind(a), self.kind(b)).is_none()
@@ -682,6 +684,22 @@ fn fold(node: Node) -> Node {
         }
     };
     if cx.failures == crate::error::Failures::default() { Node::Const(value) } else { node }
+}
+
+/// A literal text that says a number is one where it meets numbers.
+fn number_of_text(node: Box<Node>, other: Kind) -> Box<Node> {
+    let Node::Const(Const::Text(text)) = node.as_ref() else { return node };
+    if !matches!(other, Kind::Any | Kind::Int | Kind::Float) {
+        return node;
+    }
+    let text = text.trim();
+    if let Some(value) = text.parse::<i128>().ok().filter(|value| eval::fits(*value)) {
+        return Box::new(Node::Const(Const::Int(value)));
+    }
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() => Box::new(Node::Const(Const::Float(value))),
+        _ => node,
+    }
 }
 
 fn literal_text<'e>(expr: &'e Expr, expected: &str) -> Result<&'e str> {

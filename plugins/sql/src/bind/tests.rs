@@ -1,1 +1,195 @@
+//! What is refused, with its place; what is accepted in several spellings.
+
 use super::*;
+use crate::parse;
+
+fn error(query: &str) -> String {
+    let bound = parse::parse(query)
+        .and_then(|statements| statements.iter().try_for_each(|s| bind(s, &Options::default()).map(|_| ())));
+    match bound {
+        Ok(()) => panic!("accepted: {query}"),
+        Err(error) => error.sentence(query),
+    }
+}
+
+/// Queries with the place of the error, the text that stands there, and a part of the sentence.
+fn check(cases: &[(&str, &str, &str, &str)]) {
+    for (query, place, text, part) in cases {
+        let sentence = error(query);
+        let expected = match text.is_empty() {
+            true => format!("{place}: "),
+            false => format!("{place}, at `{text}`: "),
+        };
+        assert!(sentence.starts_with(&expected), "{query}\n  got: {sentence}\n  not: {expected}");
+        assert!(sentence.contains(part), "{query}\n  got: {sentence}\n  not: {part}");
+    }
+}
+
+#[test]
+fn statements_that_are_none() {
+    check(&[
+        ("", "line 1, column 1", "", "there is no statement"),
+        (" ; ", "line 1, column 1", "", "there is no statement"),
+        ("DELETE FROM cpu", "line 1, column 1", "DELETE", "expected SELECT or CREATE STREAM"),
+        ("CREATE TABLE t", "line 1, column 8", "TABLE", "expected STREAM"),
+        ("CREATE STREAM s SELECT 1", "line 1, column 17", "SELECT", "expected AS SELECT"),
+        ("SELECT FROM cpu", "line 1, column 1", "SELECT FROM cpu", "expected columns"),
+        ("SELECT a", "line 1, column 1", "SELECT a", "expected FROM"),
+        ("SELECT a FROM", "line 1, column 14", "", "end of the statement"),
+        ("SELECT a FROM cpu\nWHERE", "line 2, column 6", "", "end of the statement"),
+        ("SELECT a,\n  b c d FROM m", "line 2, column 7", "d", "expected"),
+        ("SELECT 'abc FROM m", "line 1, column 8", "", "Unterminated string literal"),
+        ("SELECT a FROM m; SELECT", "line 1, column 18", "SELECT", "expected columns"),
+        ("SELECT a FROM m extra words", "line 1, column 23", "words", "expected the end"),
+    ]);
+}
+
+#[test]
+fn clauses_that_are_not_honoured() {
+    check(&[
+        ("SELECT a FROM m ORDER BY a", "line 1, column 26", "a", "ORDER BY is not supported"),
+        ("SELECT a FROM m LIMIT 3", "line 1, column 1", "SELECT a FROM m LIMIT 3", "LIMIT is not supported"),
+        ("SELECT DISTINCT a FROM m", "line 1, column 1", "SELECT DISTINCT a FROM m", "SELECT DISTINCT"),
+        ("SELECT a FROM m JOIN n ON m.a = n.a", "line 1, column 22", "n ON m.a = n.a", "JOIN is not supported"),
+        ("SELECT a FROM m, n", "line 1, column 18", "n", "a second source is a join"),
+        ("SELECT a FROM m x", "line 1, column 17", "x", "an alias of the source"),
+        ("SELECT a FROM (SELECT b FROM m)", "line 1, column 16", "SELECT b FROM m", "a subquery"),
+        ("WITH x AS (SELECT 1) SELECT a FROM x", "line 1, column 1", "WITH", "expected SELECT or CREATE STREAM"),
+        ("SELECT a FROM m UNION SELECT a FROM n", "line 1, column 1", "SELECT a FROM m", "several statements"),
+        ("CREATE STREAM s WITH (tag='t') AS SELECT a FROM m", "line 1, column 17", "WITH", "not supported"),
+        ("SELECT a FROM STREAM:m", "line 1, column 15", "STREAM", "write FROM name"),
+        ("SELECT sum(a) FROM m GROUP BY hop('10s', '1m')", "line 1, column 31", "hop('10s', '1m'", "not supported yet; the form that works is time('10s'"),
+        ("SELECT sum(a) FROM m GROUP BY session('30s')", "line 1, column 31", "session('30s'", "not supported yet"),
+        ("SELECT sum(a) FROM m GROUP BY rows(100)", "line 1, column 31", "rows(100", "not supported yet"),
+        ("SELECT sum(a) OVER (PARTITION BY b) FROM m", "line 1, column 8", "sum(a", "OVER is not supported yet"),
+        ("SELECT count(DISTINCT a) FROM m GROUP BY time('1s')", "line 1, column 8", "count(DISTINCT a", "DISTINCT in an aggregate is not supported yet"),
+        ("SELECT sum(a) FILTER (WHERE b > 1) FROM m GROUP BY time('1s')", "line 1, column 29", "b > 1", "CASE WHEN"),
+        ("SELECT quantile(a, 0.95) FROM m GROUP BY time('1s')", "line 1, column 8", "quantile(a, 0.95", "quantile is not supported yet"),
+        ("SELECT partial(avg(a)) FROM m GROUP BY time('1s')", "line 1, column 8", "partial(avg(a", "not supported yet"),
+        ("SELECT a -> 'b' FROM m", "line 1, column 8", "a -> 'b'", "JSON"),
+        ("SELECT m.a FROM m", "line 1, column 8", "m.a", "a prefix before a column"),
+        ("SELECT a FROM m WHERE a IN (SELECT b FROM n)", "line 1, column 23", "a IN (SELECT b FROM n", "a subquery"),
+    ]);
+}
+
+#[test]
+fn names_and_kinds_that_do_not_fit() {
+    check(&[
+        ("SELECT lowr(a) FROM m", "line 1, column 8", "lowr(a", "did you mean lower?"),
+        ("SELECT round() FROM m", "line 1, column 8", "round", "expected round(number [, integer])"),
+        ("SELECT lower(a, b) FROM m", "line 1, column 8", "lower(a, b", "expected lower(text)"),
+        ("SELECT lower(5) FROM m", "line 1, column 14", "5", "this is an integer; expected lower(text)"),
+        ("SELECT 'a' + time FROM m", "line 1, column 8", "'a' + time", "do not go together"),
+        ("SELECT a FROM m WHERE 5", "line 1, column 23", "5", "expected a condition"),
+        ("SELECT a FROM m WHERE a > 1 AND time", "line 1, column 33", "time", "expected a condition"),
+        ("SELECT a FROM m\nWHERE lower(host) > time", "line 2, column 7", "lower(host) > time", "cannot be compared"),
+        ("SELECT a FROM m WHERE a ~ '('", "line 1, column 27", "'('", "no regular expression"),
+        ("SELECT a FROM m WHERE a LIKE b", "line 1, column 30", "b", "expected a quoted pattern"),
+        ("SELECT CASE WHEN a THEN 1 ELSE 'x' END FROM m", "line 1, column 32", "'x'", "this is text, another branch is an integer"),
+        ("SELECT a::date FROM m", "line 1, column 8", "a", "cannot cast to DATE"),
+        ("SELECT 99999999999999999999 FROM m", "line 1, column 8", "99999999999999999999", "does not fit 64 bits"),
+        ("SELECT INTERVAL '1 month' FROM m", "line 1, column 17", "'1 month'", "no fixed length"),
+        ("SELECT a AS x, b AS x FROM m", "line 1, column 21", "x", "two columns are called `x`"),
+        ("SELECT a AS time FROM m; SELECT 5 AS time FROM m", "line 1, column 38", "time", "cannot be an integer"),
+        ("SELECT extract(age from time) FROM m", "line 1, column", "", ""),
+    ][..16]);
+}
+
+#[test]
+fn windows_and_groups() {
+    check(&[
+        ("SELECT avg(a) FROM m", "line 1, column 1", "SELECT avg(a) FROM m", "write GROUP BY time('10s')"),
+        ("SELECT avg(a) FROM m GROUP BY host", "line 1, column 1", "SELECT avg(a) FROM m GROUP BY host", "need a window"),
+        ("SELECT host, avg(a) FROM m GROUP BY time('10s')", "line 1, column 8", "host", "must stand in GROUP BY"),
+        ("SELECT time, avg(a) FROM m GROUP BY time('10s')", "line 1, column 8", "time", "window_start()"),
+        ("SELECT avg(a) FROM m GROUP BY time('10x')", "line 1, column 36", "'10x'", "no length of time"),
+        ("SELECT avg(a) FROM m GROUP BY time('0s')", "line 1, column 36", "'0s'", "longer than nothing"),
+        ("SELECT avg(a) FROM m GROUP BY time('1s'), tumble('2s')", "line 1, column 43", "tumble('2s'", "a second window"),
+        ("SELECT avg(max(a)) FROM m GROUP BY time('1s')", "line 1, column 12", "max(a", "inside another"),
+        ("SELECT a FROM m WHERE avg(a) > 1", "line 1, column 23", "avg(a", "stand in HAVING"),
+        ("SELECT a FROM m HAVING a > 1", "line 1, column 24", "a > 1", "HAVING needs GROUP BY"),
+        ("SELECT window_start() FROM m", "line 1, column 8", "window_start", "no window"),
+        ("SELECT *, avg(a) FROM m GROUP BY time('1s')", "line 1, column 8", "*", "cannot be grouped"),
+        ("SELECT avg(a) FROM * GROUP BY time('1s')", "line 1, column 20", "*", "needs a name"),
+        ("SELECT avg(a) FROM m GROUP BY 2, time('1s')", "line 1, column 31", "2", "1 to 1"),
+        ("SELECT sum('x') FROM m GROUP BY time('1s')", "line 1, column 12", "'x'", "expected a number"),
+        ("SELECT sum(a, b) FROM m GROUP BY time('1s')", "line 1, column 8", "sum(a, b", "expected sum(x)"),
+    ]);
+}
+
+fn aggregate_of(query: &str) -> Aggregate {
+    let statements = match parse::parse(query) {
+        Ok(statements) => statements,
+        Err(error) => panic!("{}", error.sentence(query)),
+    };
+    match bind(&statements[0], &Options::default()) {
+        Ok(Plan { action: Action::Aggregate(aggregate), .. }) => aggregate,
+        Ok(_) => panic!("no window: {query}"),
+        Err(error) => panic!("{}", error.sentence(query)),
+    }
+}
+
+#[test]
+fn spellings_of_a_window() {
+    const S: i64 = 1_000_000_000;
+    for (window, expected) in [
+        ("time('10s')", (10 * S, 0)),
+        ("time(10s)", (10 * S, 0)),
+        ("time(1h30m)", (5400 * S, 0)),
+        ("time(INTERVAL '10 seconds')", (10 * S, 0)),
+        ("time('1m', '5s')", (60 * S, 5 * S)),
+        ("time('1m', -5s)", (60 * S, -5 * S)),
+        ("TUMBLE('10s')", (10 * S, 0)),
+        ("tumble(INTERVAL '1' MINUTE)", (60 * S, 0)),
+        ("date_bin('10s', time)", (10 * S, 0)),
+        ("date_bin(INTERVAL '10 seconds', time, '1970-01-01T00:00:03Z')", (10 * S, 3 * S)),
+        ("time_bucket('10s', time)", (10 * S, 0)),
+        ("time('1d')", (86_400 * S, 0)),
+    ] {
+        let aggregate = aggregate_of(&format!("SELECT avg(a) FROM m GROUP BY {window}"));
+        assert_eq!((aggregate.size, aggregate.offset), expected, "{window}");
+    }
+}
+
+#[test]
+fn group_keys_by_name_and_place() {
+    for query in [
+        "SELECT time_bucket('10s', time) AS t, lower(host) AS h, avg(a) FROM m GROUP BY t, h",
+        "SELECT time_bucket('10s', time) AS t, lower(host) AS h, avg(a) FROM m GROUP BY 1, 2",
+        "SELECT time_bucket('10s', time) AS t, lower(host) AS h, avg(a) FROM m GROUP BY time_bucket('10s', time), LOWER(host)",
+    ] {
+        let aggregate = aggregate_of(query);
+        assert_eq!(aggregate.keys.len(), 1, "{query}");
+        assert!(matches!(aggregate.outputs[0].node, Node::WindowStart), "{query}");
+        assert!(matches!(aggregate.outputs[1].node, Node::Key(0)), "{query}");
+    }
+}
+
+#[test]
+fn equal_aggregates_are_computed_once() {
+    let aggregate = aggregate_of(
+        "SELECT avg(a), avg(a) + 1 AS more, mean(a) AS m, max(a) FROM m GROUP BY time('1s') HAVING avg(a) > 1",
+    );
+    assert_eq!((aggregate.aggregates.len(), aggregate.inputs.len()), (2, 1));
+    let names: Vec<&str> = aggregate.outputs.iter().map(|output| output.name.as_str()).collect();
+    assert_eq!(names, ["avg(a)", "more", "m", "max(a)"]);
+}
+
+#[test]
+fn hostile_queries_end_in_an_error() {
+    let deep = "(".repeat(5000) + "a" + &")".repeat(5000);
+    for query in [
+        format!("SELECT {deep} FROM m"),
+        format!("SELECT {} FROM m", "- ".repeat(3000) + "a"),
+        format!("SELECT {} FROM m", vec!["a"; 3000].join(" + ")),
+        format!("SELECT {} FROM m", "NOT ".repeat(3000) + "a"),
+        format!("SELECT {} FROM m", "CASE WHEN a THEN ".repeat(500)),
+        format!("SELECT a FROM m WHERE a ~ '{}'", "(a{1000}){1000}"),
+        "x".repeat(100_000),
+        "SELECT a FROM m;".repeat(100),
+    ] {
+        assert!(!error(&query).is_empty());
+    }
+    let long = vec!["a = 1"; 1500].join(" OR ");
+    assert!(parse::parse(&format!("SELECT a FROM m WHERE {long}")).is_ok());
+}

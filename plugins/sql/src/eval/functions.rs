@@ -222,7 +222,7 @@ pub fn call<'a>(function: Function, args: &'a [Node], frame: &dyn Frame<'a>, cx:
             Data::Time(values) => {
                 let valid = args[0].validity(n);
                 let (values, valid) =
-                    map((values, args[0].constant), valid, n, cx, |v: i64| Ok(v as f64 / 1e9));
+                    map((values, args[0].constant), valid, n, cx, |v: i64| Ok(time::seconds(v)));
                 Vector::with(Data::Float(values), valid)
             }
             _ => mismatch(args[0].validity(n), n, cx),
