@@ -349,11 +349,14 @@ mod tests {
         stats.apply(T + 29 * S, &builder.finish().unwrap()).unwrap();
         let (got, result) = stats.control(T + 29 * S, Control::Stop);
         result.unwrap();
-        assert_eq!(got.points(), [
-            "m,host=a i_count=2,i_max=6,u_count=2,u_max=18446744073709552000 3600030000000000",
-            "m,host=b i_count=1,i_max=-3,u_count=1,u_max=18446744073709552000,other_count=1,\
+        assert_eq!(
+            got.points(),
+            [
+                "m,host=a i_count=2,i_max=6,u_count=2,u_max=18446744073709552000 3600030000000000",
+                "m,host=b i_count=1,i_max=-3,u_count=1,u_max=18446744073709552000,other_count=1,\
              other_max=1.5 3600030000000000",
-        ]);
+            ]
+        );
     }
 
     #[test]
@@ -390,7 +393,12 @@ mod tests {
             let mut builder = BatchBuilder::default();
             for host in 0..2000 {
                 let host = format!("{period}-{host}");
-                builder.point("m").tag("host", &host).field("v", 1.0).finish(T + period * 30 * S).unwrap();
+                builder
+                    .point("m")
+                    .tag("host", &host)
+                    .field("v", 1.0)
+                    .finish(T + period * 30 * S)
+                    .unwrap();
             }
             let now = T + period * 30 * S;
             stats.apply(now, &builder.finish().unwrap()).unwrap();

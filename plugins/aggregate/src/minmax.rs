@@ -113,9 +113,12 @@ mod tests {
         minmax.apply(30_000_000_000, &builder.finish().unwrap()).unwrap();
         let (got, result) = minmax.control(30_000_000_000, Control::Stop);
         result.unwrap();
-        assert_eq!(got.points(), [
-            "m v_min=-1.5,v_max=4,n_min=0,n_max=1 30000000000",
-            "m v_min=7,v_max=7,n_min=30000000000,n_max=30000000000 60000000000",
-        ]);
+        assert_eq!(
+            got.points(),
+            [
+                "m v_min=-1.5,v_max=4,n_min=0,n_max=1 30000000000",
+                "m v_min=7,v_max=7,n_min=30000000000,n_max=30000000000 60000000000",
+            ]
+        );
     }
 }

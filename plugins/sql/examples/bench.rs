@@ -25,7 +25,12 @@ impl Load {
         for host in 0..hosts {
             for cpu in 0..cpus {
                 let (host, cpu) = (format!("server{host:07}"), format!("cpu{cpu}"));
-                let tags = [("cpu", cpu.as_str()), ("dc", "dc0"), ("host", &host), ("region", "eu-west-1")];
+                let tags = [
+                    ("cpu", cpu.as_str()),
+                    ("dc", "dc0"),
+                    ("host", &host),
+                    ("region", "eu-west-1"),
+                ];
                 store.intern("cpu", &tags, &Limits::DEFAULT).unwrap();
             }
         }
@@ -45,7 +50,8 @@ impl Load {
         for _ in 0..rows {
             let number = self.at % count;
             if known[number] == u32::MAX {
-                known[number] = builder.append_series(&self.store.get(number as u32), Some(number as u32));
+                known[number] =
+                    builder.append_series(&self.store.get(number as u32), Some(number as u32));
             }
             let first = builder.values().len() as u32;
             for field in 0..4 {
@@ -101,14 +107,71 @@ fn main() {
     let points = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(4_000_000);
     let four = "avg(usage_user), min(usage_user), max(usage_user), count(*)";
     let window = |select: &str, rest: &str| format!("SELECT {select} FROM cpu {rest}");
-    run("4 aggregates by host", &window(&format!("host, {four}"), "GROUP BY time('10s'), host"), 100, 8, points);
-    run("1 aggregate by host", &window("host, avg(usage_user)", "GROUP BY time('10s'), host"), 100, 8, points);
+    run(
+        "4 aggregates by host",
+        &window(&format!("host, {four}"), "GROUP BY time('10s'), host"),
+        100,
+        8,
+        points,
+    );
+    run(
+        "1 aggregate by host",
+        &window("host, avg(usage_user)", "GROUP BY time('10s'), host"),
+        100,
+        8,
+        points,
+    );
     run("count(*)", &window("count(*)", "GROUP BY time('10s')"), 100, 8, points);
-    run("4 columns", &window("host, avg(usage_user), min(usage_system), max(ctx), sum(usage_idle)", "GROUP BY time('10s'), host"), 100, 8, points);
-    run("where on a tag", &window(&format!("host, {four}"), "WHERE cpu = 'cpu0' GROUP BY time('10s'), host"), 100, 8, points);
-    run("where on a field", &window(&format!("host, {four}"), "WHERE usage_user > 50 GROUP BY time('10s'), host"), 100, 8, points);
-    run("expressions", &window("host, avg(usage_user + usage_system), max(100 - usage_idle)", "GROUP BY time('10s'), host"), 100, 8, points);
-    run("stddev, first, last", &window("host, stddev(usage_user), first(usage_user), last(usage_user)", "GROUP BY time('10s'), host"), 100, 8, points);
+    run(
+        "4 columns",
+        &window(
+            "host, avg(usage_user), min(usage_system), max(ctx), sum(usage_idle)",
+            "GROUP BY time('10s'), host",
+        ),
+        100,
+        8,
+        points,
+    );
+    run(
+        "where on a tag",
+        &window(&format!("host, {four}"), "WHERE cpu = 'cpu0' GROUP BY time('10s'), host"),
+        100,
+        8,
+        points,
+    );
+    run(
+        "where on a field",
+        &window(&format!("host, {four}"), "WHERE usage_user > 50 GROUP BY time('10s'), host"),
+        100,
+        8,
+        points,
+    );
+    run(
+        "expressions",
+        &window(
+            "host, avg(usage_user + usage_system), max(100 - usage_idle)",
+            "GROUP BY time('10s'), host",
+        ),
+        100,
+        8,
+        points,
+    );
+    run(
+        "stddev, first, last",
+        &window(
+            "host, stddev(usage_user), first(usage_user), last(usage_user)",
+            "GROUP BY time('10s'), host",
+        ),
+        100,
+        8,
+        points,
+    );
     run("filter", "SELECT * FROM cpu WHERE usage_user > 99", 100, 8, points);
-    run("1 M groups", &window("host, avg(usage_user), max(usage_user)", "GROUP BY time('1d'), host"), 1_000_000, 1, points.min(4_000_000));
+    run(
+        "1 M groups",
+        &window("host, avg(usage_user), max(usage_user)", "GROUP BY time('1d'), host"),
+        1_000_000,
+        1,
+        points.min(4_000_000),
+    );
 }

@@ -26,11 +26,17 @@ enum Part {
     /// `count(*)` is the number of points.
     Rows,
     Count(Vec<u64>),
-    Sum { mean: bool, sum: Sum },
+    Sum {
+        mean: bool,
+        sum: Sum,
+    },
     Extreme(Extreme),
     Spread(Extreme, Extreme),
     Ends(Ends),
-    Moments { function: AggregateFunction, moments: Vec<Moments> },
+    Moments {
+        function: AggregateFunction,
+        moments: Vec<Moments>,
+    },
 }
 
 /// A sum: floats with their lost low bits, integers in 128 bits.
@@ -104,7 +110,7 @@ fn retain<T>(list: &mut Vec<T>, keep: &[bool]) {
 impl Accumulators {
     /// Accumulators of these aggregates, without groups.
     pub fn new(calls: &[AggregateCall]) -> Self {
-        let parts = calls.iter().map(|call| Part::new(call)).collect();
+        let parts = calls.iter().map(Part::new).collect();
         Accumulators { parts, ..Accumulators::default() }
     }
 
@@ -251,7 +257,9 @@ impl Accumulators {
             Part::Moments { moments, .. } => {
                 grow(moments, len, Moments::default());
                 match &values.data {
-                    Data::Float(list) => each(values, groups, |at, group| moments[group].add(list[at])),
+                    Data::Float(list) => {
+                        each(values, groups, |at, group| moments[group].add(list[at]))
+                    }
                     Data::Int { values: list, .. } => {
                         each(values, groups, |at, group| moments[group].add(list[at] as f64));
                     }
@@ -270,9 +278,9 @@ impl Accumulators {
             Part::Extreme(extreme) => extreme.finish(groups),
             Part::Spread(least, greatest) => spread(least, greatest, groups, failures),
             Part::Ends(ends) => ends.finish(groups),
-            Part::Moments { function, moments } => {
-                numbers(groups, failures, |group| moments.get(group).and_then(|m| m.finish(*function)))
-            }
+            Part::Moments { function, moments } => numbers(groups, failures, |group| {
+                moments.get(group).and_then(|m| m.finish(*function))
+            }),
         }
     }
 }
@@ -304,7 +312,11 @@ fn counts<'a>(list: &[u64], groups: &[u32]) -> Vector<'a> {
 }
 
 /// Floats, NULL where there is none or it is not finite, which is counted.
-fn numbers<'a>(groups: &[u32], failures: &mut Failures, f: impl Fn(usize) -> Option<f64>) -> Vector<'a> {
+fn numbers<'a>(
+    groups: &[u32],
+    failures: &mut Failures,
+    f: impl Fn(usize) -> Option<f64>,
+) -> Vector<'a> {
     let mut values = Vec::with_capacity(groups.len());
     let mut valid = Bits::new(groups.len(), true);
     for (row, group) in groups.iter().enumerate() {
@@ -504,7 +516,13 @@ impl Extreme {
         }
     }
 
-    fn add_ints(&mut self, values: &Vector<'_>, groups: &[u32], len: usize, int: impl Fn(usize) -> i128) {
+    fn add_ints(
+        &mut self,
+        values: &Vector<'_>,
+        groups: &[u32],
+        len: usize,
+        int: impl Fn(usize) -> i128,
+    ) {
         let none = self.no_int();
         grow(&mut self.ints, len, none);
         let (ints, greatest) = (&mut self.ints, self.greatest);
@@ -550,19 +568,27 @@ impl Extreme {
         }
         let text = |group: &u32| self.texts.get(*group as usize).and_then(|text| text.as_deref());
         let valid = Bits::of(groups.len(), |row| text(&groups[row]).is_some());
-        let values = groups.iter().map(|group| Cow::Borrowed(text(group).unwrap_or_default())).collect();
+        let values =
+            groups.iter().map(|group| Cow::Borrowed(text(group).unwrap_or_default())).collect();
         Vector::with(Data::Text(values), Some(valid))
     }
 }
 
-fn spread<'a>(least: &Extreme, greatest: &Extreme, groups: &[u32], failures: &mut Failures) -> Vector<'a> {
+fn spread<'a>(
+    least: &Extreme,
+    greatest: &Extreme,
+    groups: &[u32],
+    failures: &mut Failures,
+) -> Vector<'a> {
     if least.floats.is_empty() && least.kind == Kind::Int {
         return integers(groups, least.unsigned, failures, |group| {
             Some(greatest.int(group)? - least.int(group)?)
         });
     }
     if least.floats.is_empty() {
-        let spans = integers(groups, false, failures, |group| Some(greatest.int(group)? - least.int(group)?));
+        let spans = integers(groups, false, failures, |group| {
+            Some(greatest.int(group)? - least.int(group)?)
+        });
         let Data::Int { values, .. } = &spans.data else { return Vector::null() };
         let nanos = values.iter().map(|value| i64::try_from(*value).unwrap_or(i64::MAX)).collect();
         return Vector::with(Data::Interval(nanos), spans.valid);
@@ -571,7 +597,13 @@ fn spread<'a>(least: &Extreme, greatest: &Extreme, groups: &[u32], failures: &mu
 }
 
 impl Ends {
-    fn add(&mut self, values: &Vector<'_>, groups: &[u32], len: usize, times: impl Fn(usize) -> i64) {
+    fn add(
+        &mut self,
+        values: &Vector<'_>,
+        groups: &[u32],
+        len: usize,
+        times: impl Fn(usize) -> i64,
+    ) {
         grow(&mut self.values, len, (0, Held::None));
         for (row, group) in groups.iter().enumerate() {
             let cell = values.cell(row);
@@ -594,7 +626,8 @@ impl Ends {
     }
 
     fn finish(&self, groups: &[u32]) -> Vector<'_> {
-        let held = |group: &u32| self.values.get(*group as usize).map_or(&Held::None, |(_, held)| held);
+        let held =
+            |group: &u32| self.values.get(*group as usize).map_or(&Held::None, |(_, held)| held);
         let n = groups.len();
         let mut kind = Kind::Null;
         for group in groups {
@@ -609,10 +642,13 @@ impl Ends {
         let valid = Bits::of(n, |row| *held(&groups[row]) != Held::None);
         macro_rules! gather {
             ($cell:ident($value:ident) => $map:expr, $default:expr) => {
-                groups.iter().map(|group| match held(group).cell() {
-                    Cell::$cell($value, ..) => $map,
-                    _ => $default,
-                }).collect()
+                groups
+                    .iter()
+                    .map(|group| match held(group).cell() {
+                        Cell::$cell($value, ..) => $map,
+                        _ => $default,
+                    })
+                    .collect()
             };
         }
         let data = match kind {
@@ -634,9 +670,9 @@ impl Ends {
             ),
             Kind::Time => Data::Time(gather!(Time(value) => value, 0)),
             Kind::Interval => Data::Interval(gather!(Interval(value) => value, 0)),
-            Kind::Text => {
-                Data::Text(groups.iter().map(|g| held(g).cell().text().unwrap_or_default()).collect())
-            }
+            Kind::Text => Data::Text(
+                groups.iter().map(|g| held(g).cell().text().unwrap_or_default()).collect(),
+            ),
         };
         Vector::with(data, (valid.count() < n).then_some(valid))
     }
@@ -733,7 +769,12 @@ impl Moments {
 mod tests {
     use super::*;
 
-    fn run(function: AggregateFunction, groups: &[u32], values: Vector<'_>, times: &[i64]) -> Vec<String> {
+    fn run(
+        function: AggregateFunction,
+        groups: &[u32],
+        values: Vector<'_>,
+        times: &[i64],
+    ) -> Vec<String> {
         let mut accumulators = Accumulators::new(&[AggregateCall { function, input: Some(0) }]);
         accumulators.grow(2);
         accumulators.add_rows(groups);
@@ -756,7 +797,11 @@ mod tests {
         use AggregateFunction as A;
         let check = |function, expected: [&str; 2]| {
             let values = floats(&[1.0, 2.0, 3.0, 6.0]);
-            assert_eq!(run(function, &[0, 0, 1, 0], values, &[1, 2, 3, 4]), expected, "{function:?}");
+            assert_eq!(
+                run(function, &[0, 0, 1, 0], values, &[1, 2, 3, 4]),
+                expected,
+                "{function:?}"
+            );
         };
         check(A::Count, ["3", "1"]);
         check(A::Sum, ["9", "3"]);
@@ -784,8 +829,12 @@ mod tests {
     fn nulls_are_skipped() {
         use AggregateFunction as A;
         let some = || Vector::with(Data::Float(vec![9.0, 4.0]), Some(Bits::of(2, |i| i == 1)));
-        for (function, expected) in [(A::Count, "1"), (A::Avg, "4"), (A::Max, "4"), (A::First, "4")] {
-            assert_eq!(run(function, &[0, 0], some(), &[0, 1]), [expected, if function == A::Count { "0" } else { "NULL" }]);
+        for (function, expected) in [(A::Count, "1"), (A::Avg, "4"), (A::Max, "4"), (A::First, "4")]
+        {
+            assert_eq!(
+                run(function, &[0, 0], some(), &[0, 1]),
+                [expected, if function == A::Count { "0" } else { "NULL" }]
+            );
         }
     }
 

@@ -27,7 +27,10 @@ pub struct Name {
 pub enum Item {
     /// `*`
     Star(Area),
-    Expr { expr: Expr, alias: Option<Name> },
+    Expr {
+        expr: Expr,
+        alias: Option<Name>,
+    },
 }
 
 /// What FROM names.
@@ -57,27 +60,80 @@ pub struct Expr {
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExprKind {
     Literal(Literal),
-    Column { scope: Scope, name: String, quoted: bool },
+    Column {
+        scope: Scope,
+        name: String,
+        quoted: bool,
+    },
     Negate(Box<Expr>),
     Not(Box<Expr>),
     /// All of them, at least two.
     And(Vec<Expr>),
     /// Any of them, at least two.
     Or(Vec<Expr>),
-    Compare { op: CompareOp, left: Box<Expr>, right: Box<Expr> },
-    Arith { op: ArithOp, left: Box<Expr>, right: Box<Expr> },
-    Concat { left: Box<Expr>, right: Box<Expr> },
-    IsNull { expr: Box<Expr>, negated: bool },
+    Compare {
+        op: CompareOp,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    Arith {
+        op: ArithOp,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    Concat {
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    IsNull {
+        expr: Box<Expr>,
+        negated: bool,
+    },
     /// `IS [NOT] TRUE`, `IS [NOT] FALSE`
-    IsBool { expr: Box<Expr>, value: bool, negated: bool },
+    IsBool {
+        expr: Box<Expr>,
+        value: bool,
+        negated: bool,
+    },
     /// `IS [NOT] DISTINCT FROM`
-    Distinct { left: Box<Expr>, right: Box<Expr>, negated: bool },
-    In { expr: Box<Expr>, list: Vec<Expr>, negated: bool },
-    Between { expr: Box<Expr>, low: Box<Expr>, high: Box<Expr>, negated: bool },
-    Like { expr: Box<Expr>, pattern: Box<Expr>, escape: Option<char>, negated: bool, fold: bool },
-    Matches { expr: Box<Expr>, pattern: Box<Expr>, negated: bool, fold: bool },
-    Case { operand: Option<Box<Expr>>, whens: Vec<(Expr, Expr)>, otherwise: Option<Box<Expr>> },
-    Cast { expr: Box<Expr>, to: CastTo },
+    Distinct {
+        left: Box<Expr>,
+        right: Box<Expr>,
+        negated: bool,
+    },
+    In {
+        expr: Box<Expr>,
+        list: Vec<Expr>,
+        negated: bool,
+    },
+    Between {
+        expr: Box<Expr>,
+        low: Box<Expr>,
+        high: Box<Expr>,
+        negated: bool,
+    },
+    Like {
+        expr: Box<Expr>,
+        pattern: Box<Expr>,
+        escape: Option<char>,
+        negated: bool,
+        fold: bool,
+    },
+    Matches {
+        expr: Box<Expr>,
+        pattern: Box<Expr>,
+        negated: bool,
+        fold: bool,
+    },
+    Case {
+        operand: Option<Box<Expr>>,
+        whens: Vec<(Expr, Expr)>,
+        otherwise: Option<Box<Expr>>,
+    },
+    Cast {
+        expr: Box<Expr>,
+        to: CastTo,
+    },
     Call(Call),
 }
 

@@ -142,7 +142,9 @@ impl Rows<'_, '_, '_> {
         let texts: Vec<_> = self
             .tags
             .iter()
-            .filter_map(|column| Some((column.output.name.as_str(), column.values.cell(row).text()?)))
+            .filter_map(|column| {
+                Some((column.output.name.as_str(), column.values.cell(row).text()?))
+            })
             .collect();
         let series = self.series(base.name, &texts, &mark)?;
         let shape = self.shape();
@@ -150,8 +152,14 @@ impl Rows<'_, '_, '_> {
         Ok(true)
     }
 
-    fn series(&mut self, name: &str, texts: &[(&str, Cow<'_, str>)], mark: &Mark) -> Result<u32, Refused> {
-        let tags: Vec<(&str, &str)> = texts.iter().map(|(key, value)| (*key, value.as_ref())).collect();
+    fn series(
+        &mut self,
+        name: &str,
+        texts: &[(&str, Cow<'_, str>)],
+        mark: &Mark,
+    ) -> Result<u32, Refused> {
+        let tags: Vec<(&str, &str)> =
+            texts.iter().map(|(key, value)| (*key, value.as_ref())).collect();
         let builder = &mut self.emitter.builder;
         let series = builder.series(name, &tags);
         if series.is_err() {
@@ -180,7 +188,12 @@ impl Rows<'_, '_, '_> {
     }
 
     /// A row that takes over a point's tags and fields.
-    fn with_star(&mut self, base: Base<'_>, point: &PointRef<'_>, row: usize) -> Result<bool, Refused> {
+    fn with_star(
+        &mut self,
+        base: Base<'_>,
+        point: &PointRef<'_>,
+        row: usize,
+    ) -> Result<bool, Refused> {
         let time = self.time(&base, row);
         let mark = self.emitter.builder.mark();
         let first = self.emitter.builder.values().len() as u32;

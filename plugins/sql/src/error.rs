@@ -26,16 +26,22 @@ impl Area {
                 continue;
             }
             let from = if number == self.line { self.column.saturating_sub(1) } else { 0 };
-            let to = if number == self.end_line { self.end_column.saturating_sub(1) } else { u32::MAX };
-            let part: String = line
-                .chars()
-                .skip(from as usize)
-                .take(to.saturating_sub(from) as usize)
-                .collect();
+            let to =
+                if number == self.end_line { self.end_column.saturating_sub(1) } else { u32::MAX };
+            let part: String =
+                line.chars().skip(from as usize).take(to.saturating_sub(from) as usize).collect();
             if !text.is_empty() {
                 text.push(' ');
             }
             text.push_str(part.trim());
+        }
+        // The parser ends a call before its bracket.
+        let open = text.matches('(').count().saturating_sub(text.matches(')').count());
+        if open > 0
+            && let Some(line) = query.lines().nth(self.end_line.saturating_sub(1) as usize)
+        {
+            let rest = line.chars().skip(self.end_column.saturating_sub(1) as usize);
+            text.extend(rest.take_while(|c| *c == ')').take(open));
         }
         if text.chars().count() > 60 {
             text = text.chars().take(57).collect::<String>() + "...";
@@ -119,6 +125,8 @@ mod tests {
         assert_eq!(error.sentence(query), "line 2, column 3, at `b + c`: no");
         let area = Area { line: 1, column: 8, end_line: 2, end_column: 4 };
         assert_eq!(area.text(query), "a, b");
+        let call = Area { line: 1, column: 8, end_line: 1, end_column: 11 };
+        assert_eq!(call.text("SELECT f(a) FROM m"), "f(a)");
         let end = Area { line: 9, column: 1, end_line: 9, end_column: 1 };
         assert_eq!(SqlError::new(end, "no").sentence(query), "line 9, column 1: no");
     }

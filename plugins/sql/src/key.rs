@@ -122,7 +122,10 @@ fn read(key: &mut &[u8]) -> Held {
 }
 
 /// The columns of some keys, each of `count` values.
-pub fn columns<'a, 'k>(keys: impl ExactSizeIterator<Item = &'k [u8]>, count: usize) -> Vec<Vector<'a>> {
+pub fn columns<'a, 'k>(
+    keys: impl ExactSizeIterator<Item = &'k [u8]>,
+    count: usize,
+) -> Vec<Vector<'a>> {
     let rows = keys.len();
     let mut columns: Vec<Vec<Held>> = (0..count).map(|_| Vec::with_capacity(rows)).collect();
     for mut key in keys {
@@ -157,7 +160,10 @@ fn vector<'a>(column: Vec<Held>) -> Vector<'a> {
     macro_rules! gather {
         ($variant:ident) => {
             Data::$variant(
-                column.iter().map(|held| if let Held::$variant(v) = held { *v } else { Default::default() }).collect(),
+                column
+                    .iter()
+                    .map(|held| if let Held::$variant(v) = held { *v } else { Default::default() })
+                    .collect(),
             )
         };
     }
@@ -165,7 +171,10 @@ fn vector<'a>(column: Vec<Held>) -> Vector<'a> {
         Kind::Null | Kind::Any => return Vector::null(),
         Kind::Bool => Data::Bool(Bits::of(n, |row| column[row] == Held::Bool(true))),
         Kind::Int => Data::Int {
-            values: column.iter().map(|held| if let Held::Int(v) = held { *v } else { 0 }).collect(),
+            values: column
+                .iter()
+                .map(|held| if let Held::Int(v) = held { *v } else { 0 })
+                .collect(),
             unsigned: false,
         },
         Kind::Float => gather!(Float),

@@ -47,7 +47,10 @@ pub fn parse(query: &str) -> Result<Vec<Statement>> {
 fn statements(query: &str) -> Result<Vec<Statement>> {
     if query.len() > MAX_QUERY {
         let message = format!("the query has {} bytes, the limit is {MAX_QUERY}", query.len());
-        return Err(SqlError::new(Area { line: 1, column: 1, end_line: 1, end_column: 1 }, message));
+        return Err(SqlError::new(
+            Area { line: 1, column: 1, end_line: 1, end_column: 1 },
+            message,
+        ));
     }
     let dialect = PostgreSqlDialect {};
     let tokens = Tokenizer::new(&dialect, query)
@@ -65,7 +68,10 @@ fn statements(query: &str) -> Result<Vec<Statement>> {
     }
     if statements.is_empty() {
         let start = Area { line: 1, column: 1, end_line: 1, end_column: 1 };
-        return Err(SqlError::new(start, "there is no statement; expected SELECT or CREATE STREAM"));
+        return Err(SqlError::new(
+            start,
+            "there is no statement; expected SELECT or CREATE STREAM",
+        ));
     }
     Ok(statements)
 }
@@ -93,7 +99,9 @@ fn err<T>(at: Area, message: impl Into<String>) -> Result<T> {
 
 fn word<'a>(token: &'a TokenWithSpan, text: &str) -> Option<&'a Word> {
     match &token.token {
-        Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text) => {
+        Token::Word(word)
+            if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text) =>
+        {
             Some(word)
         }
         _ => None,
@@ -128,9 +136,7 @@ fn statement(
 }
 
 /// `CREATE STREAM name AS` and what follows.
-fn create<'a>(
-    tokens: &'a [&'a TokenWithSpan],
-) -> Result<(Option<Name>, &'a [&'a TokenWithSpan])> {
+fn create<'a>(tokens: &'a [&'a TokenWithSpan]) -> Result<(Option<Name>, &'a [&'a TokenWithSpan])> {
     if word(tokens[0], "create").is_none() {
         return Ok((None, tokens));
     }
@@ -197,7 +203,10 @@ fn bend(tokens: &[&TokenWithSpan]) -> Result<Vec<TokenWithSpan>> {
             }
             (Token::Word(_), Some(Token::Colon)) if after_from => {
                 let at = area(token.span);
-                return err(at, "expected a measurement's name: `FROM STREAM:name` and `FROM TAG:'pattern'` are not supported; write FROM name");
+                return err(
+                    at,
+                    "expected a measurement's name: `FROM STREAM:name` and `FROM TAG:'pattern'` are not supported; write FROM name",
+                );
             }
             _ => out.push(token.clone()),
         }
@@ -248,7 +257,13 @@ fn refuse<T>(present: bool, at: Area, what: &str, instead: &str) -> Result<Optio
 /// The clauses of a query. Every part of the parser's tree is either used or refused.
 fn query_body(query: sp::Query, whole: Area) -> Result<Statement> {
     let no = |present: bool, what: &str| -> Result<()> {
-        refuse::<()>(present, whole, what, "a stream's statement is SELECT, FROM, WHERE, GROUP BY and HAVING").map(|_| ())
+        refuse::<()>(
+            present,
+            whole,
+            what,
+            "a stream's statement is SELECT, FROM, WHERE, GROUP BY and HAVING",
+        )
+        .map(|_| ())
     };
     let sp::Query {
         with,
@@ -263,10 +278,16 @@ fn query_body(query: sp::Query, whole: Area) -> Result<Statement> {
         pipe_operators,
     } = query;
     if let Some(with) = &with {
-        return err(area(with.span()), "WITH is not supported; write CREATE STREAM name AS SELECT ...; and read it in the next statement");
+        return err(
+            area(with.span()),
+            "WITH is not supported; write CREATE STREAM name AS SELECT ...; and read it in the next statement",
+        );
     }
     if let Some(order) = &order_by {
-        return err(area(order.span()), "ORDER BY is not supported: a stream has no end to sort; rows of a window come in the order of their group keys");
+        return err(
+            area(order.span()),
+            "ORDER BY is not supported: a stream has no end to sort; rows of a window come in the order of their group keys",
+        );
     }
     no(limit_clause.is_some() || fetch.is_some(), "LIMIT")?;
     no(!locks.is_empty() || for_clause.is_some(), "FOR")?;
@@ -275,7 +296,10 @@ fn query_body(query: sp::Query, whole: Area) -> Result<Statement> {
     let select = match *body {
         SetExpr::Select(select) => *select,
         SetExpr::SetOperation { left, .. } => {
-            return err(area(left.span()), "UNION and the like are not supported; write several statements with `;` that create the same stream");
+            return err(
+                area(left.span()),
+                "UNION and the like are not supported; write several statements with `;` that create the same stream",
+            );
         }
         _ => return err(whole, "expected SELECT"),
     };
@@ -318,7 +342,9 @@ fn query_body(query: sp::Query, whole: Area) -> Result<Statement> {
         return err(whole, "expected columns behind SELECT");
     }
     let group_by = match group_by {
-        GroupByExpr::All(_) => return err(whole, "GROUP BY ALL is not supported; name the columns"),
+        GroupByExpr::All(_) => {
+            return err(whole, "GROUP BY ALL is not supported; name the columns");
+        }
         GroupByExpr::Expressions(list, modifiers) => {
             no(!modifiers.is_empty(), "WITH ROLLUP and the like")?;
             list.into_iter().map(|e| expr(e, whole, 0)).collect::<Result<Vec<_>>>()?
@@ -345,7 +371,14 @@ fn item(item: SelectItem, whole: Area) -> Result<Item> {
         }
         SelectItem::Wildcard(options) => {
             let at = area(options.wildcard_token.0.span);
-            let sp::WildcardAdditionalOptions { opt_ilike, opt_exclude, opt_except, opt_replace, opt_rename, .. } = &options;
+            let sp::WildcardAdditionalOptions {
+                opt_ilike,
+                opt_exclude,
+                opt_except,
+                opt_replace,
+                opt_rename,
+                ..
+            } = &options;
             let plain = opt_ilike.is_none()
                 && opt_exclude.is_none()
                 && opt_except.is_none()
@@ -353,7 +386,10 @@ fn item(item: SelectItem, whole: Area) -> Result<Item> {
                 && opt_rename.is_none();
             if plain { Ok(Item::Star(at)) } else { err(at, "expected `*` alone") }
         }
-        other => err(or(area(other.span()), whole), "expected an expression, with AS and a name if it needs one"),
+        other => err(
+            or(area(other.span()), whole),
+            "expected an expression, with AS and a name if it needs one",
+        ),
     }
 }
 
@@ -366,10 +402,16 @@ fn source(from: Vec<sp::TableWithJoins>, whole: Area) -> Result<Source> {
     let mut from = from.into_iter();
     let Some(first) = from.next() else { return err(whole, "expected FROM and a measurement") };
     if let Some(second) = from.next() {
-        return err(area(second.span()), "a second source is a join, which is not supported; expected one measurement or measurements('a', 'b*')");
+        return err(
+            area(second.span()),
+            "a second source is a join, which is not supported; expected one measurement or measurements('a', 'b*')",
+        );
     }
     if let Some(join) = first.joins.first() {
-        return err(or(area(join.span()), whole), "JOIN is not supported; expected one measurement or measurements('a', 'b*')");
+        return err(
+            or(area(join.span()), whole),
+            "JOIN is not supported; expected one measurement or measurements('a', 'b*')",
+        );
     }
     let at = or(area(first.relation.span()), whole);
     const EXPECTED: &str = "expected a measurement, measurements('a', 'b*') or *";
@@ -389,7 +431,10 @@ fn source(from: Vec<sp::TableWithJoins>, whole: Area) -> Result<Source> {
         return err(at, format!("a subquery is not supported; {EXPECTED}"));
     };
     if let Some(alias) = alias {
-        return err(area(alias.name.span), "an alias of the source is not supported: columns need no prefix");
+        return err(
+            area(alias.name.span),
+            "an alias of the source is not supported: columns need no prefix",
+        );
     }
     let plain = with_hints.is_empty()
         && version.is_none()
@@ -413,10 +458,20 @@ fn source(from: Vec<sp::TableWithJoins>, whole: Area) -> Result<Source> {
                     FunctionArg::Unnamed(FunctionArgExpr::Expr(sp::Expr::Value(value))) => {
                         match value.value {
                             Value::SingleQuotedString(text) => globs.push(text),
-                            _ => return err(area(value.span), "expected a quoted glob, such as 'disk*'"),
+                            _ => {
+                                return err(
+                                    area(value.span),
+                                    "expected a quoted glob, such as 'disk*'",
+                                );
+                            }
                         }
                     }
-                    other => return err(or(area(other.span()), at), "expected a quoted glob, such as 'disk*'"),
+                    other => {
+                        return err(
+                            or(area(other.span()), at),
+                            "expected a quoted glob, such as 'disk*'",
+                        );
+                    }
                 }
             }
             if globs.is_empty() || args.settings.is_some() {
@@ -454,11 +509,16 @@ fn expr(e: sp::Expr, around: Area, depth: usize) -> Result<Expr> {
             name: ident.value,
         },
         sp::Expr::CompoundIdentifier(_) => {
-            return err(at, "a prefix before a column is not supported; a name with dots stands in double quotes");
+            return err(
+                at,
+                "a prefix before a column is not supported; a name with dots stands in double quotes",
+            );
         }
         sp::Expr::Value(value) => ExprKind::Literal(literal(value.value, at)?),
         sp::Expr::TypedString(typed) => {
-            let Some(text) = typed.value.into_string() else { return err(at, "expected a quoted text") };
+            let Some(text) = typed.value.into_string() else {
+                return err(at, "expected a quoted text");
+            };
             match cast_to(&typed.data_type) {
                 Some(CastTo::Time) => match time::parse(&text) {
                     Some(time) => ExprKind::Literal(Literal::Time(time)),
@@ -475,7 +535,9 @@ fn expr(e: sp::Expr, around: Area, depth: usize) -> Result<Expr> {
         sp::Expr::IsTrue(e) => ExprKind::IsBool { expr: boxed(e)?, value: true, negated: false },
         sp::Expr::IsNotTrue(e) => ExprKind::IsBool { expr: boxed(e)?, value: true, negated: true },
         sp::Expr::IsFalse(e) => ExprKind::IsBool { expr: boxed(e)?, value: false, negated: false },
-        sp::Expr::IsNotFalse(e) => ExprKind::IsBool { expr: boxed(e)?, value: false, negated: true },
+        sp::Expr::IsNotFalse(e) => {
+            ExprKind::IsBool { expr: boxed(e)?, value: false, negated: true }
+        }
         sp::Expr::IsDistinctFrom(left, right) => {
             ExprKind::Distinct { left: boxed(left)?, right: boxed(right)?, negated: false }
         }
@@ -486,12 +548,9 @@ fn expr(e: sp::Expr, around: Area, depth: usize) -> Result<Expr> {
             let list = list.into_iter().map(sub).collect::<Result<_>>()?;
             ExprKind::In { expr: boxed(e)?, list, negated }
         }
-        sp::Expr::Between { expr: e, negated, low, high } => ExprKind::Between {
-            expr: boxed(e)?,
-            low: boxed(low)?,
-            high: boxed(high)?,
-            negated,
-        },
+        sp::Expr::Between { expr: e, negated, low, high } => {
+            ExprKind::Between { expr: boxed(e)?, low: boxed(low)?, high: boxed(high)?, negated }
+        }
         sp::Expr::Like { negated, any: false, expr: e, pattern, escape_char } => ExprKind::Like {
             escape: escape(escape_char, at)?,
             expr: boxed(e)?,
@@ -516,7 +575,12 @@ fn expr(e: sp::Expr, around: Area, depth: usize) -> Result<Expr> {
         sp::Expr::Cast { kind, expr: e, data_type, format } => {
             use sp::CastKind::{Cast, DoubleColon, TryCast};
             let Some(to) = cast_to(&data_type) else {
-                return err(at, format!("cannot cast to {data_type}; expected BIGINT, DOUBLE, TEXT, BOOLEAN, TIMESTAMP or INTERVAL"));
+                return err(
+                    at,
+                    format!(
+                        "cannot cast to {data_type}; expected BIGINT, DOUBLE, TEXT, BOOLEAN, TIMESTAMP or INTERVAL"
+                    ),
+                );
             };
             if format.is_some() || !matches!(kind, Cast | DoubleColon | TryCast) {
                 return err(at, "expected CAST(x AS type) or x::type");
@@ -567,10 +631,20 @@ fn expr(e: sp::Expr, around: Area, depth: usize) -> Result<Expr> {
             known(name, args)
         }
         sp::Expr::InSubquery { .. } | sp::Expr::Subquery(_) | sp::Expr::Exists { .. } => {
-            return err(at, "a subquery is not supported; write CREATE STREAM name AS SELECT ...; and read it in the next statement");
+            return err(
+                at,
+                "a subquery is not supported; write CREATE STREAM name AS SELECT ...; and read it in the next statement",
+            );
         }
-        sp::Expr::AtTimeZone { .. } => return err(at, "AT TIME ZONE is not supported: times are UTC"),
-        other => return err(at, format!("`{}` is not supported here; expected an expression", short(&other))),
+        sp::Expr::AtTimeZone { .. } => {
+            return err(at, "AT TIME ZONE is not supported: times are UTC");
+        }
+        other => {
+            return err(
+                at,
+                format!("`{}` is not supported here; expected an expression", short(&other)),
+            );
+        }
     };
     Ok(Expr { kind, area: at })
 }
@@ -623,8 +697,10 @@ fn binary(e: sp::Expr, at: Area, depth: usize) -> Result<Expr> {
 
 fn operator(op: BinaryOperator, left: Expr, right: Expr, at: Area) -> Result<ExprKind> {
     use BinaryOperator as B;
-    let compare = |op, left, right| ExprKind::Compare { op, left: Box::new(left), right: Box::new(right) };
-    let arith = |op, left, right| ExprKind::Arith { op, left: Box::new(left), right: Box::new(right) };
+    let compare =
+        |op, left, right| ExprKind::Compare { op, left: Box::new(left), right: Box::new(right) };
+    let arith =
+        |op, left, right| ExprKind::Arith { op, left: Box::new(left), right: Box::new(right) };
     let matches = |left, right, negated, fold| ExprKind::Matches {
         expr: Box::new(left),
         pattern: Box::new(right),
@@ -664,7 +740,10 @@ fn operator(op: BinaryOperator, left: Expr, right: Expr, at: Area) -> Result<Exp
         B::PGRegexNotIMatch => matches(left, right, true, true),
         B::PGExp | B::BitwiseXor => known("pow", vec![left, right]),
         B::Arrow | B::LongArrow => {
-            return err(at, "JSON access by -> and ->> is not supported yet; let the json parser make fields of it");
+            return err(
+                at,
+                "JSON access by -> and ->> is not supported yet; let the json parser make fields of it",
+            );
         }
         other => return err(at, format!("the operator {other} is not supported")),
     })
@@ -718,7 +797,8 @@ fn call(function: sp::Function, at: Area, depth: usize) -> Result<Expr> {
     }
     if (call.name == "tag" || call.name == "field") && call.clause.is_none() {
         let scope = if call.name == "tag" { Scope::Tag } else { Scope::Field };
-        let [Expr { kind: ExprKind::Literal(Literal::Text(name)), .. }] = call.args.as_slice() else {
+        let [Expr { kind: ExprKind::Literal(Literal::Text(name)), .. }] = call.args.as_slice()
+        else {
             return err(at, format!("expected {}('name')", call.name));
         };
         let kind = ExprKind::Column { scope, name: name.clone(), quoted: true };
@@ -776,7 +856,9 @@ fn interval_literal(interval: sp::Interval, at: Area) -> Result<ExprKind> {
 
 fn escape(value: Option<Box<sp::Expr>>, at: Area) -> Result<Option<char>> {
     let Some(value) = value else { return Ok(Some('\\')) };
-    let sp::Expr::Value(value) = *value else { return err(at, "expected ESCAPE and one quoted character") };
+    let sp::Expr::Value(value) = *value else {
+        return err(at, "expected ESCAPE and one quoted character");
+    };
     let text = value.into_string().unwrap_or_default();
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {
@@ -789,16 +871,19 @@ fn cast_to(data_type: &sp::DataType) -> Option<CastTo> {
     let text = data_type.to_string().to_lowercase();
     let name = text.split('(').next().unwrap_or_default().trim();
     Some(match name {
-        "bigint" | "int" | "integer" | "int8" | "int64" | "int4" | "smallint" | "long" => CastTo::Int,
-        "bigint unsigned" | "int unsigned" | "integer unsigned" | "uint64" | "ubigint" | "uint8"
-        | "unsigned" => CastTo::UInt,
+        "bigint" | "int" | "integer" | "int8" | "int64" | "int4" | "smallint" | "long" => {
+            CastTo::Int
+        }
+        "bigint unsigned" | "int unsigned" | "integer unsigned" | "uint64" | "ubigint"
+        | "uint8" | "unsigned" => CastTo::UInt,
         "double" | "double precision" | "float" | "float8" | "float64" | "real" | "numeric"
         | "decimal" => CastTo::Float,
         "text" | "varchar" | "string" | "character varying" | "char varying" => CastTo::Text,
         "bool" | "boolean" => CastTo::Bool,
-        "timestamp" | "timestamptz" | "timestamp with time zone" | "timestamp without time zone" => {
-            CastTo::Time
-        }
+        "timestamp"
+        | "timestamptz"
+        | "timestamp with time zone"
+        | "timestamp without time zone" => CastTo::Time,
         "interval" => CastTo::Interval,
         _ => return None,
     })

@@ -46,15 +46,40 @@ pub enum Node {
     /// IS NOT DISTINCT FROM if negated.
     Distinct(Box<Node>, Box<Node>, bool),
     In(Box<Node>, Vec<Node>, bool),
-    Between { value: Box<Node>, low: Box<Node>, high: Box<Node>, negated: bool },
-    Like { value: Box<Node>, pattern: Box<Like>, negated: bool },
-    Matches { value: Box<Node>, pattern: Box<Regex>, negated: bool },
-    Case { whens: Vec<(Node, Node)>, otherwise: Option<Box<Node>> },
+    Between {
+        value: Box<Node>,
+        low: Box<Node>,
+        high: Box<Node>,
+        negated: bool,
+    },
+    Like {
+        value: Box<Node>,
+        pattern: Box<Like>,
+        negated: bool,
+    },
+    Matches {
+        value: Box<Node>,
+        pattern: Box<Regex>,
+        negated: bool,
+    },
+    Case {
+        whens: Vec<(Node, Node)>,
+        otherwise: Option<Box<Node>>,
+    },
     Cast(Box<Node>, CastTo),
     Call(Function, Vec<Node>),
     /// A call with a regular expression that was compiled beforehand.
-    Replace { value: Box<Node>, pattern: Box<Regex>, with: Box<Node>, all: bool },
-    Extract { value: Box<Node>, pattern: Box<Regex>, group: usize },
+    Replace {
+        value: Box<Node>,
+        pattern: Box<Regex>,
+        with: Box<Node>,
+        all: bool,
+    },
+    Extract {
+        value: Box<Node>,
+        pattern: Box<Regex>,
+        group: usize,
+    },
 }
 
 /// A value that stands in the statement.

@@ -17,7 +17,10 @@ pub const SERIES_FILTERS: usize = 64;
 /// Where a column stands in points of one shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    Field { slot: u32, kind: u8 },
+    Field {
+        slot: u32,
+        kind: u8,
+    },
     Tag,
     /// `field('x')` where there is no such field.
     Nowhere,
@@ -42,7 +45,9 @@ impl ShapePlan {
         let place = |column: &Column| {
             let field = fields.iter().find(|(key, ..)| *key == column.name);
             match (column.scope, field) {
-                (Scope::Any | Scope::Field, Some((_, kind, slot))) => Place::Field { slot: *slot, kind: *kind },
+                (Scope::Any | Scope::Field, Some((_, kind, slot))) => {
+                    Place::Field { slot: *slot, kind: *kind }
+                }
                 (Scope::Field, None) => Place::Nowhere,
                 (Scope::Any | Scope::Tag, _) => Place::Tag,
             }
@@ -100,10 +105,15 @@ impl ShapePlans {
                     })
             };
             // What stood at this index in the last batch is tried first.
-            let guess = last.get(index as usize).copied().filter(|at| self.plans.get(*at).is_some_and(same));
+            let guess = last
+                .get(index as usize)
+                .copied()
+                .filter(|at| self.plans.get(*at).is_some_and(same));
             let at = guess.or_else(|| self.plans.iter().position(same)).unwrap_or_else(|| {
-                let fields: Vec<_> =
-                    shape.fields().map(|(key, kind, slot)| (key.to_owned(), kind, slot as u32)).collect();
+                let fields: Vec<_> = shape
+                    .fields()
+                    .map(|(key, kind, slot)| (key.to_owned(), kind, slot as u32))
+                    .collect();
                 fields.iter().for_each(|(key, ..)| met(key));
                 self.plans.push(ShapePlan::new(plan, fields));
                 self.plans.len() - 1
@@ -140,9 +150,14 @@ impl<'a> Points<'a> {
         let payloads = self.rows.iter().map(payload);
         Vector::new(match field_kind {
             kind::F64 => Data::Float(payloads.map(f64::from_bits).collect()),
-            kind::I64 => Data::Int { values: payloads.map(|v| i128::from(v as i64)).collect(), unsigned: false },
+            kind::I64 => Data::Int {
+                values: payloads.map(|v| i128::from(v as i64)).collect(),
+                unsigned: false,
+            },
             kind::U64 => Data::Int { values: payloads.map(i128::from).collect(), unsigned: true },
-            kind::BOOL => Data::Bool(Bits::of(self.rows.len(), |row| payload(&self.rows[row]) != 0)),
+            kind::BOOL => {
+                Data::Bool(Bits::of(self.rows.len(), |row| payload(&self.rows[row]) != 0))
+            }
             kind::TEXT => {
                 let arena = table.arena();
                 let text = |payload| match Value::read(arena, kind::TEXT, payload) {

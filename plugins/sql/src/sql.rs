@@ -9,9 +9,9 @@ use headwater_plugin_api::plugin::{
 use headwater_plugin_api::window::Closing;
 
 use crate::bind::{self, Options};
+use crate::parse;
 use crate::plan::{Action, Plan, ResultName};
 use crate::statement::{Late, Settings, Statement};
-use crate::parse;
 
 headwater_plugin_api::choice! {
     /// What is done with points for windows that were emitted.
@@ -149,7 +149,9 @@ fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
     let mut plans: Vec<Plan> = Vec::with_capacity(statements.len());
     for statement in &statements {
         let plan = bind::bind(statement, &options).map_err(wrong)?;
-        if config.late == LatePolicy::Update && plans.iter().any(|earlier| is_chained(earlier, &plan)) {
+        if config.late == LatePolicy::Update
+            && plans.iter().any(|earlier| is_chained(earlier, &plan))
+        {
             return Err(Error::config(
                 "late",
                 "with late = \"update\" a row may come twice, which a statement that reads the stream would count twice; use \"drop\" or \"pass\"",
@@ -160,10 +162,17 @@ fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
     for tag in &config.tags {
         let has = |plan: &Plan| match &plan.action {
             Action::Project { outputs, .. } => outputs.iter().any(|output| output.name == *tag),
-            Action::Aggregate(aggregate) => aggregate.outputs.iter().any(|output| output.name == *tag),
+            Action::Aggregate(aggregate) => {
+                aggregate.outputs.iter().any(|output| output.name == *tag)
+            }
         };
         if !plans.iter().any(has) {
-            return Err(Error::config("tags", format!("no statement selects a column `{tag}`; remove it, or name a column so with AS")));
+            return Err(Error::config(
+                "tags",
+                format!(
+                    "no statement selects a column `{tag}`; remove it, or name a column so with AS"
+                ),
+            ));
         }
     }
     Ok(plans)
@@ -184,21 +193,33 @@ impl Plugin for Sql {
 
     fn new(config: SqlConfig, host: Host) -> Result<Self, Error> {
         if config.query.trim().is_empty() {
-            return Err(Error::config("query", "there is no query; expected one or more SQL statements"));
+            return Err(Error::config(
+                "query",
+                "there is no query; expected one or more SQL statements",
+            ));
         }
         if !config.checkpoint.is_empty() {
-            return Err(Error::config("checkpoint", format!(
-                "checkpoints are not supported yet, so {:?} cannot be honoured; set it to \"\", then open windows are emitted at an orderly stop",
-                config.checkpoint
-            )));
+            return Err(Error::config(
+                "checkpoint",
+                format!(
+                    "checkpoints are not supported yet, so {:?} cannot be honoured; set it to \"\", then open windows are emitted at an orderly stop",
+                    config.checkpoint
+                ),
+            ));
         }
         let grace = config.grace.nanos();
         match (config.late, grace > 0) {
             (LatePolicy::Update, false) => {
-                return Err(Error::config("grace", "late = \"update\" needs a grace longer than 0s"));
+                return Err(Error::config(
+                    "grace",
+                    "late = \"update\" needs a grace longer than 0s",
+                ));
             }
             (LatePolicy::Drop | LatePolicy::Pass, true) => {
-                return Err(Error::config("grace", "grace acts with late = \"update\" alone; set that, or remove grace"));
+                return Err(Error::config(
+                    "grace",
+                    "grace acts with late = \"update\" alone; set that, or remove grace",
+                ));
             }
             _ => {}
         }
@@ -279,7 +300,12 @@ impl Processor for Sql {
         Ok(Some(next.min().unwrap_or(i64::MAX).min(now.saturating_add(pace))))
     }
 
-    fn control(&mut self, cx: &Context<'_>, control: Control, out: &mut Sink<'_>) -> Result<(), Error> {
+    fn control(
+        &mut self,
+        cx: &Context<'_>,
+        control: Control,
+        out: &mut Sink<'_>,
+    ) -> Result<(), Error> {
         let now = cx.now();
         self.statements.iter_mut().for_each(|statement| statement.control(now, control));
         let closing = if control == Control::Stop { Closing::All } else { Closing::Due };
@@ -324,10 +350,12 @@ impl Sql {
             self.statements[at].close(now, closing, &mut made);
             self.pass_on(now, at, made, out);
             let Some(window) = self.statements[at].window() else { continue };
-            let progress = Control::Progress { origin: window.origin(), time_ns: window.watermark() };
+            let progress =
+                Control::Progress { origin: window.origin(), time_ns: window.watermark() };
             let origin = window.origin();
             for later in &mut self.statements[at + 1..] {
-                let chained = later.window_mut().is_some_and(|w| w.windows.sources_mut().is_exact(origin));
+                let chained =
+                    later.window_mut().is_some_and(|w| w.windows.sources_mut().is_exact(origin));
                 if chained {
                     later.control(now, progress);
                 }

@@ -155,11 +155,13 @@ impl Statement {
         for part in 0..self.starts.len() - 1 {
             let (from, to) = (self.starts[part], self.starts[part + 1]);
             let shape = (part / self.tag_sets.len().max(1)) as u32;
-            if from == to || !self.select(&plan, batch, shape, from as usize..to as usize, &mut cx) {
+            if from == to || !self.select(&plan, batch, shape, from as usize..to as usize, &mut cx)
+            {
                 continue;
             }
             let Some(shape) = self.shapes.get(shape) else { continue };
-            let points = |rows| Points { batch, rows, columns: &plan.columns, places: &shape.columns };
+            let points =
+                |rows| Points { batch, rows, columns: &plan.columns, places: &shape.columns };
             match (&plan.action, &mut self.window, &feed) {
                 (Action::Aggregate(aggregate), Some(window), Some(feed)) => {
                     let mut work = crate::window::Work {
@@ -180,7 +182,15 @@ impl Statement {
                     }
                 }
                 (Action::Project { star, outputs }, ..) => {
-                    project(&plan, *star, outputs, &points(&self.rows), &mut self.emitter, &mut cx, out);
+                    project(
+                        &plan,
+                        *star,
+                        outputs,
+                        &points(&self.rows),
+                        &mut self.emitter,
+                        &mut cx,
+                        out,
+                    );
                 }
                 _ => {}
             }
@@ -239,7 +249,8 @@ impl Statement {
             return;
         }
         let part = |row: &Row| {
-            let tags = self.series.value(row.series).filter(|info| info.reads).map(|info| info.tags)?;
+            let tags =
+                self.series.value(row.series).filter(|info| info.reads).map(|info| info.tags)?;
             let set = self.tag_sets.iter().position(|known| *known == tags)?;
             Some((row.shape as usize).min(shapes - 1) * sets + set)
         };
@@ -273,15 +284,15 @@ impl Statement {
         let Some(shape) = self.shapes.get(shape) else { return false };
         let mask = shape.series_filters;
         let table = batch.tables().rows();
-        let all_rows = batch.shape_count() == 1
-            && self.tag_sets.len() <= 1
-            && batch.selection().is_none();
+        let all_rows =
+            batch.shape_count() == 1 && self.tag_sets.len() <= 1 && batch.selection().is_none();
         let candidates = if all_rows { table.len() } else { range.len() };
         let order = self.order.get(range).unwrap_or_default();
         // Every candidate is written; those that fail are written over by the next one.
         self.rows.resize(candidates, 0);
         self.groups.resize(candidates, 0);
-        let (mut count, mut unknown) = (0, !shape.point_filters.is_empty() || !shape.keys_by_series);
+        let (mut count, mut unknown) =
+            (0, !shape.point_filters.is_empty() || !shape.keys_by_series);
         let mut take = |at: u32, row: &Row| {
             let Some(info) = self.series.value(row.series) else { return };
             self.rows[count] = at;
@@ -338,7 +349,12 @@ impl Statement {
 }
 
 /// Works out what the series alone decides.
-fn series_info(plan: &Plan, series: &SeriesRef<'_>, now: i64, failures: &mut Failures) -> SeriesInfo {
+fn series_info(
+    plan: &Plan,
+    series: &SeriesRef<'_>,
+    now: i64,
+    failures: &mut Failures,
+) -> SeriesInfo {
     let reads = plan.reads.matches(series.name());
     let mut filters = 0;
     if reads {

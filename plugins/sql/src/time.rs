@@ -60,12 +60,17 @@ pub fn parse(text: &str) -> Option<i64> {
     let year = number(parts.next()?, 4, 4)?;
     let month = number(parts.next()?, 2, 2)? as u32;
     let day = number(parts.next()?, 2, 2)? as u32;
-    if parts.next().is_some() || !(1..=12).contains(&month) || day < 1 || day > month_length(year, month) {
+    if parts.next().is_some()
+        || !(1..=12).contains(&month)
+        || day < 1
+        || day > month_length(year, month)
+    {
         return None;
     }
     let (clock, shift) = zone(rest)?;
     let nanos = if rest.is_empty() { 0 } else { clock_nanos(clock)? };
-    let total = i128::from(days(Date { year, month, day })) * i128::from(DAY) + i128::from(nanos - shift);
+    let total =
+        i128::from(days(Date { year, month, day })) * i128::from(DAY) + i128::from(nanos - shift);
     i64::try_from(total).ok()
 }
 
@@ -152,8 +157,18 @@ pub fn seconds(nanos: i64) -> f64 {
 }
 
 /// The units that [`truncate`] knows.
-pub const TRUNCATE_UNITS: &[&str] =
-    &["microsecond", "millisecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year"];
+pub const TRUNCATE_UNITS: &[&str] = &[
+    "microsecond",
+    "millisecond",
+    "second",
+    "minute",
+    "hour",
+    "day",
+    "week",
+    "month",
+    "quarter",
+    "year",
+];
 
 /// A part of a time, as `extract` gives it; `None` for an unknown part.
 pub fn extract(part: &str, nanos: i64) -> Option<f64> {
@@ -182,8 +197,20 @@ pub fn extract(part: &str, nanos: i64) -> Option<f64> {
 
 /// The parts that [`extract`] knows.
 pub const EXTRACT_PARTS: &[&str] = &[
-    "epoch", "nanosecond", "microsecond", "millisecond", "second", "minute", "hour", "day", "month",
-    "quarter", "year", "dow", "isodow", "doy",
+    "epoch",
+    "nanosecond",
+    "microsecond",
+    "millisecond",
+    "second",
+    "minute",
+    "hour",
+    "day",
+    "month",
+    "quarter",
+    "year",
+    "dow",
+    "isodow",
+    "doy",
 ];
 
 #[cfg(test)]

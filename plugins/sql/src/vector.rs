@@ -12,7 +12,8 @@ pub struct Bits {
 impl Bits {
     /// `len` bits that are all `value`.
     pub fn new(len: usize, value: bool) -> Self {
-        let mut bits = Bits { words: vec![if value { u64::MAX } else { 0 }; len.div_ceil(64)], len };
+        let mut bits =
+            Bits { words: vec![if value { u64::MAX } else { 0 }; len.div_ceil(64)], len };
         bits.trim();
         bits
     }
@@ -36,7 +37,7 @@ impl Bits {
 
     fn trim(&mut self) {
         if let Some(last) = self.words.last_mut()
-            && self.len % 64 != 0
+            && !self.len.is_multiple_of(64)
         {
             *last &= u64::MAX >> (64 - self.len % 64);
         }
@@ -89,7 +90,10 @@ pub enum Data<'a> {
     Bool(Bits),
     /// Integers within one of the 64-bit types; those that fit both go out as unsigned ones if
     /// `unsigned`.
-    Int { values: Vec<i128>, unsigned: bool },
+    Int {
+        values: Vec<i128>,
+        unsigned: bool,
+    },
     Float(Vec<f64>),
     Text(Vec<Cow<'a, str>>),
     /// Nanoseconds since the epoch.
@@ -236,7 +240,11 @@ impl<'a> Cell<'a> {
 /// A float in its shortest form, with an exponent where that is shorter.
 pub fn float_text(value: f64) -> String {
     let size = value.abs();
-    if size != 0.0 && !(1e-5..1e15).contains(&size) { format!("{value:e}") } else { value.to_string() }
+    if size != 0.0 && !(1e-5..1e15).contains(&size) {
+        format!("{value:e}")
+    } else {
+        value.to_string()
+    }
 }
 
 /// What is known of an expression's kind before there are points.
@@ -292,7 +300,9 @@ mod tests {
 
     #[test]
     fn floats_as_text() {
-        for (value, text) in [(1.0, "1"), (0.1, "0.1"), (1e20, "1e20"), (-2.5e-7, "-2.5e-7"), (0.0, "0")] {
+        for (value, text) in
+            [(1.0, "1"), (0.1, "0.1"), (1e20, "1e20"), (-2.5e-7, "-2.5e-7"), (0.0, "0")]
+        {
             assert_eq!(float_text(value), text);
         }
     }

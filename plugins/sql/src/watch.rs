@@ -24,7 +24,9 @@ impl Watch {
 
     pub fn new(plan: &Plan) -> Self {
         let done = plan.columns.is_empty();
-        Watch { missing: plan.columns.clone(), known: BTreeSet::new(), since: None, done }
+        let mut missing = plan.columns.clone();
+        missing.sort_by_key(|column| (column.area.line, column.area.column));
+        Watch { missing, known: BTreeSet::new(), since: None, done }
     }
 
     /// Takes note of a name of a field or tag.

@@ -225,8 +225,11 @@ impl WindowState {
         if self.groups.is_full() && self.flush {
             while let Some(ready) = self.windows.ready(Closing::All) {
                 self.emit(work.aggregate, ready, work.emitter, work.cx, work.out);
-                let content = if ready.correction { self.windows.done(ready.slot) } else { self.windows.restart(ready.slot) };
-                work.counts.early += 1;
+                let content = if ready.correction {
+                    self.windows.done(ready.slot)
+                } else {
+                    self.windows.restart(ready.slot)
+                };
                 self.recycle(content);
             }
             self.tidy(None);
@@ -250,8 +253,12 @@ impl WindowState {
     }
 
     /// Puts grouped rows into their windows.
-    fn place<'a>(&mut self, work: &mut Work<'_>, rows: &'a [u32], points: &dyn Fn(&'a [u32]) -> Points<'a>)
-    where
+    fn place<'a>(
+        &mut self,
+        work: &mut Work<'_>,
+        rows: &'a [u32],
+        points: &dyn Fn(&'a [u32]) -> Points<'a>,
+    ) where
         Self: 'a,
     {
         if rows.is_empty() {
@@ -259,7 +266,8 @@ impl WindowState {
         }
         let (first, last) = work.batch.time_range();
         let (windows, free) = (&mut self.windows, &mut self.free);
-        let open = |_: Span| free.pop().unwrap_or_else(|| Accumulators::new(&work.aggregate.aggregates));
+        let open =
+            |_: Span| free.pop().unwrap_or_else(|| Accumulators::new(&work.aggregate.aggregates));
         let complete = !self.row_groups.contains(&NO_GROUP);
         if complete && let Some(slot) = windows.place_all(work.feed, first, last, open) {
             let groups = std::mem::take(&mut self.row_groups);
@@ -304,7 +312,8 @@ impl WindowState {
     /// Finds the windows of rows, up to the first for which there is no room.
     fn assign(&mut self, work: &mut Work<'_>, rows: &[u32], groups: &[u32], slots: &mut Vec<u32>) {
         let (windows, free) = (&mut self.windows, &mut self.free);
-        let mut open = |_: Span| free.pop().unwrap_or_else(|| Accumulators::new(&work.aggregate.aggregates));
+        let mut open =
+            |_: Span| free.pop().unwrap_or_else(|| Accumulators::new(&work.aggregate.aggregates));
         let table = work.batch.tables().rows();
         for (at, group) in rows.iter().zip(groups) {
             if *group == NO_GROUP {
@@ -453,18 +462,27 @@ impl WindowState {
             sort_by_key(&mut groups, &self.groups);
             for groups in groups.chunks(EMIT_ROWS) {
                 let frame = Rows {
-                    keys: key::columns(groups.iter().map(|group| self.groups.key(*group)), aggregate.keys.len()),
+                    keys: key::columns(
+                        groups.iter().map(|group| self.groups.key(*group)),
+                        aggregate.keys.len(),
+                    ),
                     results: (0..aggregate.aggregates.len())
                         .map(|number| content.finish(number, groups, &mut cx.failures))
                         .collect(),
                     span: ready.span,
                     len: groups.len(),
                 };
-                let keep = aggregate.having.as_ref().map(|having| evaluate_rows(having, &frame, cx).trues(groups.len()));
+                let keep = aggregate
+                    .having
+                    .as_ref()
+                    .map(|having| evaluate_rows(having, &frame, cx).trues(groups.len()));
                 let columns: Vec<Column<'_, '_>> = aggregate
                     .outputs
                     .iter()
-                    .map(|output| Column { output, values: evaluate_rows(&output.node, &frame, cx) })
+                    .map(|output| Column {
+                        output,
+                        values: evaluate_rows(&output.node, &frame, cx),
+                    })
                     .collect();
                 let mut writer = emitter.rows(&columns);
                 for row in 0..groups.len() {
@@ -536,7 +554,8 @@ fn sort_by_key(list: &mut Vec<u32>, groups: &Groups) {
         u64::from_be_bytes(bytes)
     };
     let mut sorted: Vec<(u64, u32)> = list.iter().map(|group| (head(*group), *group)).collect();
-    sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| groups.key(a.1).cmp(groups.key(b.1))));
+    sorted
+        .sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| groups.key(a.1).cmp(groups.key(b.1))));
     list.clear();
     list.extend(sorted.into_iter().map(|(_, group)| group));
 }

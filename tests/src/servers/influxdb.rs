@@ -85,7 +85,7 @@ impl InfluxDb {
         command.env("GOGC", "50");
         let place = Place::Unix(unix.clone());
         let server = Server::start("influxd", command, folder, || {
-            web::ask(&place, "GET", "/ping", "").is_some_and(|(status, _)| status == 204)
+            web::ask(&place, "GET", "/ping", "").is_ok_and(|(status, _)| status == 204)
                 && std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
         let db = InfluxDb { server, port, udp_port, unix, options };
@@ -128,7 +128,7 @@ impl InfluxDb {
         let body = format!("q={}", web::encode(query));
         let place = Place::Unix(self.unix.clone());
         let (status, text) = web::ask(&place, "POST", &target, &body)
-            .unwrap_or_else(|| panic!("no answer to {query}. The log:\n{}", self.server.log()));
+            .unwrap_or_else(|error| panic!("{query}: {error}. The log:\n{}", self.server.log()));
         assert_eq!(status, 200, "{query}: {text}");
         let json: Json =
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{query}: {error}: {text}"));

@@ -37,7 +37,7 @@ impl VictoriaMetrics {
         ]);
         let server = Server::start("victoria-metrics", command, folder, || {
             let answer = web::ask(&Place::from(port), "GET", "/health", "");
-            answer.is_some_and(|(status, _)| status == 200)
+            answer.is_ok_and(|(status, _)| status == 200)
         });
         VictoriaMetrics { server, port }
     }
@@ -54,8 +54,9 @@ impl VictoriaMetrics {
     pub fn samples(&self) -> Vec<Sample> {
         let place = Place::from(self.port);
         let ask = |target: &str| {
-            let (status, text) = web::ask(&place, "GET", target, "")
-                .unwrap_or_else(|| panic!("no answer. The log:\n{}", self.server.log()));
+            let (status, text) = web::ask(&place, "GET", target, "").unwrap_or_else(|error| {
+                panic!("{target}: {error}. The log:\n{}", self.server.log())
+            });
             assert_eq!(status, 200, "{target}: {text}");
             text
         };

@@ -1,6 +1,6 @@
 //! As much of HTTP as asking a test's server takes: one request a connection, the answer whole.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -30,15 +30,18 @@ impl From<u16> for Place {
 trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
-/// Status and body of the answer to a request; `None` if nobody answers.
-pub fn ask(place: &Place, method: &str, target: &str, body: &str) -> Option<(u16, String)> {
+/// Status and body of the answer to a request.
+///
+/// # Errors
+/// Nobody answers, or not in HTTP.
+pub fn ask(place: &Place, method: &str, target: &str, body: &str) -> io::Result<(u16, String)> {
     let mut stream: Box<dyn Stream> = match place {
         Place::Tcp(address) => {
-            let stream = TcpStream::connect_timeout(address, TIMEOUT).ok()?;
-            stream.set_read_timeout(Some(TIMEOUT)).ok()?;
+            let stream = TcpStream::connect_timeout(address, TIMEOUT)?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
             Box::new(stream)
         }
-        Place::Unix(path) => Box::new(UnixStream::connect(path).ok()?),
+        Place::Unix(path) => Box::new(UnixStream::connect(path)?),
     };
     // Version 1.0: the answer ends with the connection and comes in one piece.
     let length = body.len();
@@ -46,13 +49,15 @@ pub fn ask(place: &Place, method: &str, target: &str, body: &str) -> Option<(u16
         "{method} {target} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {length}\r\n\
          Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}"
     );
-    stream.write_all(request.as_bytes()).ok()?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
+    stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some((status, body.to_owned()))
+    let parts = answer.split_once("\r\n\r\n").and_then(|(head, body)| {
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, body.to_owned()))
+    });
+    parts.ok_or_else(|| io::Error::other(format!("no answer in HTTP: {answer:?}")))
 }
 
 /// Text as a part of a query.

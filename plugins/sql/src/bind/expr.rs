@@ -61,9 +61,29 @@ const AGGREGATES: &[(&str, AggregateFunction)] = &[
 
 /// Functions that are known by name and do not run.
 const NOT_YET: &[&str] = &[
-    "quantile", "median", "exact_quantile", "approx_distinct", "mode", "topk", "histogram", "rate",
-    "increase", "delta", "any_value", "string_agg", "forecast", "partial", "merge", "lag",
-    "row_number", "first_value", "md5", "sha256", "hop", "session", "rows",
+    "quantile",
+    "median",
+    "exact_quantile",
+    "approx_distinct",
+    "mode",
+    "topk",
+    "histogram",
+    "rate",
+    "increase",
+    "delta",
+    "any_value",
+    "string_agg",
+    "forecast",
+    "partial",
+    "merge",
+    "lag",
+    "row_number",
+    "first_value",
+    "md5",
+    "sha256",
+    "hop",
+    "session",
+    "rows",
 ];
 
 fn aggregate_function(name: &str) -> Option<AggregateFunction> {
@@ -106,7 +126,26 @@ fn visit(expr: &Expr, f: &mut impl FnMut(&Expr)) {
 pub fn has_aggregate(expr: &Expr) -> bool {
     let mut found = false;
     visit(expr, &mut |expr| {
-        found |= matches!(&expr.kind, ExprKind::Call(call) if aggregate_function(&call.name).is_some());
+        found |=
+            matches!(&expr.kind, ExprKind::Call(call) if aggregate_function(&call.name).is_some());
+    });
+    found
+}
+
+/// Refuses clauses of calls that are not honoured, before anything else is said about the statement.
+pub fn refuse_clauses(expr: &Expr) -> Result<()> {
+    let mut found = Ok(());
+    visit(expr, &mut |expr| {
+        if let (ExprKind::Call(Call { clause: Some((clause, at)), .. }), true) =
+            (&expr.kind, found.is_ok())
+        {
+            let instead = match *clause {
+                "FILTER" => "write aggregate(CASE WHEN condition THEN x END)",
+                "OVER" => "the form that works is an aggregate with GROUP BY time('10s')",
+                _ => "expected name(arguments)",
+            };
+            found = err(*at, format!("{clause} is not supported yet; {instead}"));
+        }
     });
     found
 }
@@ -193,11 +232,16 @@ impl Binder {
                     && self.arith_kind(*op, self.kind(a), self.kind(b)).is_none()
                 {
                     let (a, b) = (self.kind(a).name(), self.kind(b).name());
-                    return err(area, format!("{a} and {b} do not go together here; expected numbers"));
+                    return err(
+                        area,
+                        format!("{a} and {b} do not go together here; expected numbers"),
+                    );
                 }
                 node
             }
-            ExprKind::Concat { left, right } => Node::Concat(self.boxed(left, scope)?, self.boxed(right, scope)?),
+            ExprKind::Concat { left, right } => {
+                Node::Concat(self.boxed(left, scope)?, self.boxed(right, scope)?)
+            }
             ExprKind::IsNull { expr: a, negated } => Node::IsNull(self.boxed(a, scope)?, *negated),
             ExprKind::IsBool { expr: a, value, negated } => {
                 Node::IsBool(Box::new(self.condition(a, scope)?), *value, *negated)
@@ -252,15 +296,28 @@ impl Binder {
         list.iter().map(|expr| self.condition(expr, scope)).collect()
     }
 
-    fn column(&mut self, place: ColumnScope, name: &str, quoted: bool, area: Area, scope: Scope) -> Result<Node> {
+    fn column(
+        &mut self,
+        place: ColumnScope,
+        name: &str,
+        quoted: bool,
+        area: Area,
+        scope: Scope,
+    ) -> Result<Node> {
         if let Scope::Group { clause } = scope {
-            let hint = if name == "time" { "; the window's beginning is window_start()" } else { "" };
-            return err(area, format!("a column in {clause} must stand in GROUP BY or inside an aggregate{hint}"));
+            let hint =
+                if name == "time" { "; the window's beginning is window_start()" } else { "" };
+            return err(
+                area,
+                format!("a column in {clause} must stand in GROUP BY or inside an aggregate{hint}"),
+            );
         }
         match (place, name) {
             (ColumnScope::Any, "time") => return Ok(Node::Time),
             (ColumnScope::Any, "measurement") => return Ok(Node::Measurement),
-            (ColumnScope::Any, "current_timestamp") if !quoted => return Ok(Node::Call(Function::Now, Vec::new())),
+            (ColumnScope::Any, "current_timestamp") if !quoted => {
+                return Ok(Node::Call(Function::Now, Vec::new()));
+            }
             _ => {}
         }
         let same = |column: &Column| column.name == name && column.scope == place;
@@ -316,7 +373,14 @@ impl Binder {
         let other = self.kind(node);
         match choice(kind, other) {
             Some(kind) => Ok(kind),
-            None => err(area, format!("this is {}, another branch is {}; cast one of them", other.name(), kind.name())),
+            None => err(
+                area,
+                format!(
+                    "this is {}, another branch is {}; cast one of them",
+                    other.name(),
+                    kind.name()
+                ),
+            ),
         }
     }
 
@@ -324,7 +388,14 @@ impl Binder {
         let (x, y) = (self.kind(a), self.kind(b));
         let literal = |node: &Node| matches!(node, Node::Const(Const::Text(_)));
         let fits = choice(x, y).is_some() || literal(a) || literal(b);
-        if fits { Ok(()) } else { err(area, format!("{} cannot be compared with {}; cast one of them", x.name(), y.name())) }
+        if fits {
+            Ok(())
+        } else {
+            err(
+                area,
+                format!("{} cannot be compared with {}; cast one of them", x.name(), y.name()),
+            )
+        }
     }
 
     fn castable(&self, node: &Node, to: CastTo, area: Area) -> Result<()> {
@@ -338,18 +409,19 @@ impl Binder {
             CastTo::Time => matches!(kind, Any | Null | Text | Time),
             CastTo::Interval => matches!(kind, Any | Null | Text | Interval),
         };
-        let hint = if to == CastTo::Time { "; from_unixtime(seconds) makes a time of a number" } else { "" };
-        if fits { Ok(()) } else { err(area, format!("{} cannot be cast to that{hint}", kind.name())) }
+        let hint = if to == CastTo::Time {
+            "; from_unixtime(seconds) makes a time of a number"
+        } else {
+            ""
+        };
+        if fits {
+            Ok(())
+        } else {
+            err(area, format!("{} cannot be cast to that{hint}", kind.name()))
+        }
     }
 
     fn call(&mut self, call: &Call, area: Area, scope: Scope) -> Result<Node> {
-        if let Some((clause, at)) = &call.clause {
-            return err(*at, format!("{clause} is not supported yet; {}", match *clause {
-                "FILTER" => "write aggregate(CASE WHEN condition THEN x END)",
-                "OVER" => "the form that works is an aggregate with GROUP BY time('10s')",
-                _ => "expected name(arguments)",
-            }));
-        }
         if let Some(function) = aggregate_function(&call.name) {
             return self.aggregate(function, call, area, scope);
         }
@@ -368,7 +440,10 @@ impl Binder {
                 };
             }
             "time" | "tumble" => {
-                return err(area, "the window stands in GROUP BY; its columns are window_start() and window_end()");
+                return err(
+                    area,
+                    "the window stands in GROUP BY; its columns are window_start() and window_end()",
+                );
             }
             "regexp_replace" => return self.regexp_replace(call, area, scope),
             "regexp_extract" => return self.regexp_extract(call, area, scope),
@@ -376,7 +451,10 @@ impl Binder {
         }
         let Some(signature) = functions::find(&call.name) else { return unknown(&call.name, area) };
         let count = call.args.len();
-        if call.star || count < signature.min || signature.arg(count.max(1) - 1).is_none() && count > 0 {
+        if call.star
+            || count < signature.min
+            || signature.arg(count.max(1) - 1).is_none() && count > 0
+        {
             return err(area, format!("expected {}", signature.usage()));
         }
         let mut args = Vec::with_capacity(count);
@@ -390,7 +468,10 @@ impl Binder {
             let kind = self.kind(&node);
             let arg = signature.arg(at).unwrap_or(Arg::Any);
             if !arg.takes(kind) {
-                return err(expr.area, format!("this is {}; expected {}", kind.name(), signature.usage()));
+                return err(
+                    expr.area,
+                    format!("this is {}; expected {}", kind.name(), signature.usage()),
+                );
             }
             if same_kind && !matches!(node, Node::Const(Const::Text(_))) {
                 chosen = self.together(chosen, &node, expr.area)?;
@@ -409,9 +490,10 @@ impl Binder {
             Arg::Time if crate::time::parse(text).is_none() => {
                 err(area, "expected a time such as '2024-05-01T12:00:00Z'")
             }
-            Arg::Interval if crate::duration::parse(text).is_none() => {
-                err(area, "expected a length of time such as '10s'; months and years have no fixed length")
-            }
+            Arg::Interval if crate::duration::parse(text).is_none() => err(
+                area,
+                "expected a length of time such as '10s'; months and years have no fixed length",
+            ),
             _ => Ok(()),
         }
     }
@@ -424,20 +506,31 @@ impl Binder {
         };
         let Some(Node::Const(Const::Text(unit))) = args.first() else { return Ok(()) };
         let singular = unit.trim_end_matches('s');
-        if known.contains(&unit.as_str()) || known.contains(&singular) && unit.ends_with("seconds") {
+        if known.contains(&unit.as_str()) || known.contains(&singular) && unit.ends_with("seconds")
+        {
             return Ok(());
         }
         let at = call.args.first().map_or(area, |arg| arg.area);
         err(at, format!("`{unit}` is not known; expected one of {}", known.join(", ")))
     }
 
-    fn aggregate(&mut self, function: AggregateFunction, call: &Call, area: Area, scope: Scope) -> Result<Node> {
+    fn aggregate(
+        &mut self,
+        function: AggregateFunction,
+        call: &Call,
+        area: Area,
+        scope: Scope,
+    ) -> Result<Node> {
         if let Scope::Point { clause } = scope {
-            let hint = if clause == "WHERE" { "; conditions on aggregates stand in HAVING" } else { "" };
+            let hint =
+                if clause == "WHERE" { "; conditions on aggregates stand in HAVING" } else { "" };
             return err(area, format!("an aggregate cannot stand in {clause}{hint}"));
         }
         if let Some(at) = call.distinct {
-            return err(at, "DISTINCT in an aggregate is not supported yet; the form that works is count(x)");
+            return err(
+                at,
+                "DISTINCT in an aggregate is not supported yet; the form that works is count(x)",
+            );
         }
         let input = match (call.star, call.args.as_slice()) {
             (true, []) if function == AggregateFunction::Count => None,
@@ -459,7 +552,13 @@ impl Binder {
                 use AggregateFunction as A;
                 let numbers = matches!(
                     function,
-                    A::Sum | A::Avg | A::Stddev | A::StddevPop | A::Variance | A::VariancePop | A::Spread
+                    A::Sum
+                        | A::Avg
+                        | A::Stddev
+                        | A::StddevPop
+                        | A::Variance
+                        | A::VariancePop
+                        | A::Spread
                 );
                 if numbers && !kind.may_be_number() {
                     return err(arg.area, format!("this is {}; expected a number", kind.name()));
@@ -489,11 +588,16 @@ impl Binder {
         const USAGE: &str = "expected regexp_replace(text, 'pattern', text [, 'g'])";
         let (value, pattern, with, flags) = match call.args.as_slice() {
             [value, pattern, with] => (value, pattern, with, ""),
-            [value, pattern, with, flags] => (value, pattern, with, literal_text(flags, "'g' or 'i'")?),
+            [value, pattern, with, flags] => {
+                (value, pattern, with, literal_text(flags, "'g' or 'i'")?)
+            }
             _ => return err(area, USAGE),
         };
         if flags.chars().any(|flag| !matches!(flag, 'g' | 'i')) {
-            return err(call.args[3].area, "expected the flags 'g' (all matches) and 'i' (letter case does not matter)");
+            return err(
+                call.args[3].area,
+                "expected the flags 'g' (all matches) and 'i' (letter case does not matter)",
+            );
         }
         let pattern = regex(pattern, flags.contains('i'))?;
         let value_node = self.boxed(value, scope)?;
@@ -516,7 +620,12 @@ impl Binder {
             Some((ExprKind::Literal(Literal::Int(group)), at)) => {
                 match usize::try_from(*group).ok().filter(|group| *group < regex.captures_len()) {
                     Some(group) => group,
-                    None => return err(at, format!("the pattern has {} groups", regex.captures_len() - 1)),
+                    None => {
+                        return err(
+                            at,
+                            format!("the pattern has {} groups", regex.captures_len() - 1),
+                        );
+                    }
                 }
             }
             Some((_, at)) => return err(at, USAGE),
@@ -527,8 +636,8 @@ impl Binder {
     }
 
     fn arith_kind(&self, op: crate::ast::ArithOp, a: Kind, b: Kind) -> Option<Kind> {
-        use Kind::{Any, Float, Int, Interval, Null, Time};
         use crate::ast::ArithOp::{Add, Div, Mul, Sub};
+        use Kind::{Any, Float, Int, Interval, Null, Time};
         Some(match (a, op, b) {
             (Int, _, Int) => Int,
             (Int | Float, _, Int | Float) => Float,
@@ -537,7 +646,9 @@ impl Binder {
             (Interval, Mul | Div, Int | Float) | (Int | Float, Mul, Interval) => Interval,
             (Any | Null, _, Any | Null | Int | Float) | (Int | Float, _, Any | Null) => Any,
             (Any | Null, Add | Sub | Mul, Interval) | (Interval, _, Any | Null) => Any,
-            (Any | Null, Sub, Time) | (Time, Add | Sub, Any | Null) | (Any | Null, Add, Time) => Any,
+            (Any | Null, Sub, Time) | (Time, Add | Sub, Any | Null) | (Any | Null, Add, Time) => {
+                Any
+            }
             _ => return None,
         })
     }
@@ -559,8 +670,12 @@ impl Binder {
                 _ => Kind::Any,
             },
             Node::Time | Node::WindowStart | Node::WindowEnd => Kind::Time,
-            Node::Measurement | Node::Concat(..) | Node::Replace { .. } | Node::Extract { .. } => Kind::Text,
-            Node::Key(number) => self.key_nodes.get(*number).map_or(Kind::Any, |node| self.kind(node)),
+            Node::Measurement | Node::Concat(..) | Node::Replace { .. } | Node::Extract { .. } => {
+                Kind::Text
+            }
+            Node::Key(number) => {
+                self.key_nodes.get(*number).map_or(Kind::Any, |node| self.kind(node))
+            }
             Node::Aggregate(number) => match self.aggregates.get(*number) {
                 Some(call) => self.aggregate_kind(call),
                 None => Kind::Any,
@@ -577,7 +692,9 @@ impl Binder {
             | Node::Between { .. }
             | Node::Like { .. }
             | Node::Matches { .. } => Kind::Bool,
-            Node::Arith(op, a, b) => self.arith_kind(*op, self.kind(a), self.kind(b)).unwrap_or(Kind::Any),
+            Node::Arith(op, a, b) => {
+                self.arith_kind(*op, self.kind(a), self.kind(b)).unwrap_or(Kind::Any)
+            }
             Node::Case { whens, otherwise } => {
                 let mut nodes: Vec<&Node> = whens.iter().map(|(_, then)| then).collect();
                 nodes.extend(otherwise.as_deref());
@@ -616,7 +733,10 @@ impl Binder {
 
     fn aggregate_kind(&self, call: &AggregateCall) -> Kind {
         use AggregateFunction as A;
-        let input = call.input.and_then(|number| self.inputs.get(number)).map_or(Kind::Any, |n| self.kind(n));
+        let input = call
+            .input
+            .and_then(|number| self.inputs.get(number))
+            .map_or(Kind::Any, |n| self.kind(n));
         match call.function {
             A::Count => Kind::Int,
             A::Avg | A::Stddev | A::StddevPop | A::Variance | A::VariancePop => Kind::Float,
@@ -725,7 +845,8 @@ fn unknown<T>(name: &str, area: Area) -> Result<T> {
     if NOT_YET.contains(&name) {
         return err(area, format!("{name} is not supported yet"));
     }
-    let mut names: Vec<&str> = functions::CATALOGUE.iter().flat_map(|s| s.names.iter().copied()).collect();
+    let mut names: Vec<&str> =
+        functions::CATALOGUE.iter().flat_map(|s| s.names.iter().copied()).collect();
     names.extend(AGGREGATES.iter().map(|(name, _)| *name));
     names.extend(["window_start", "window_end", "regexp_replace", "regexp_extract", "time"]);
     match nearest(name, names) {

@@ -35,13 +35,22 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
             GlobSet::new(globs).map_err(|e| SqlError::new(statement.source.area, e.to_string()))?,
         ),
     };
+    let items = statement.items.iter().filter_map(|item| match item {
+        Item::Expr { expr, .. } => Some(expr),
+        Item::Star(_) => None,
+    });
+    let clauses = statement.filter.iter().chain(&statement.group_by).chain(&statement.having);
+    items.chain(clauses).try_for_each(expr::refuse_clauses)?;
     let mut binder = Binder::default();
     let filters = match &statement.filter {
         None => Vec::new(),
         Some(filter) => conjuncts(&mut binder, filter)?,
     };
     let is_aggregate = !statement.group_by.is_empty()
-        || statement.items.iter().any(|item| matches!(item, Item::Expr { expr, .. } if expr::has_aggregate(expr)));
+        || statement
+            .items
+            .iter()
+            .any(|item| matches!(item, Item::Expr { expr, .. } if expr::has_aggregate(expr)));
     let action = if is_aggregate {
         Action::Aggregate(aggregate(&mut binder, statement, options)?)
     } else {
@@ -52,7 +61,10 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
         (None, _) if !options.name.is_empty() => ResultName::Fixed(options.name.clone()),
         (None, SourceKind::Name(name)) => ResultName::Fixed(format!("{name}_sql")),
         (None, _) if is_aggregate => {
-            return err(statement.source.area, "several measurements become one here, which needs a name; write CREATE STREAM name AS SELECT ... or set `name`");
+            return err(
+                statement.source.area,
+                "several measurements become one here, which needs a name; write CREATE STREAM name AS SELECT ... or set `name`",
+            );
         }
         (None, _) => ResultName::Derived,
     };
@@ -86,7 +98,8 @@ fn project(binder: &mut Binder, statement: &Statement, options: &Options) -> Res
             Item::Star(area) if star => return err(*area, "`*` stands here twice"),
             Item::Star(_) => star = true,
             Item::Expr { expr, alias } => {
-                let node = binder.bind(expr, Reach::Point { clause: "a statement without GROUP BY" })?;
+                let node =
+                    binder.bind(expr, Reach::Point { clause: "a statement without GROUP BY" })?;
                 let (name, area) = column_name(expr, alias.as_ref())?;
                 let kind = binder.kind(&node);
                 push(&mut outputs, name, node, Role::Field, kind, area, options)?;
@@ -116,11 +129,20 @@ fn push(
     options: &Options,
 ) -> Result<()> {
     if outputs.iter().any(|output| output.name == name) {
-        return err(area, format!("two columns are called `{name}`; give one of them another name with AS"));
+        return err(
+            area,
+            format!("two columns are called `{name}`; give one of them another name with AS"),
+        );
     }
     if name == "time" {
         if !matches!(kind, Kind::Any | Kind::Time) {
-            return err(area, format!("`time` is the time of the result and cannot be {}; choose another name", kind.name()));
+            return err(
+                area,
+                format!(
+                    "`time` is the time of the result and cannot be {}; choose another name",
+                    kind.name()
+                ),
+            );
         }
         role = Role::Time;
     } else if options.tags.contains(&name) {
@@ -136,7 +158,9 @@ fn aggregate(binder: &mut Binder, statement: &Statement, options: &Options) -> R
     for expr in &statement.group_by {
         let expr = named(expr, statement)?;
         match window::read(expr)? {
-            Some(_) if window.is_some() => return err(expr.area, "there is a second window; expected one"),
+            Some(_) if window.is_some() => {
+                return err(expr.area, "there is a second window; expected one");
+            }
             Some(found) => {
                 binder.window = Some(canonical::text(expr));
                 window = Some(found);
@@ -156,7 +180,10 @@ fn aggregate(binder: &mut Binder, statement: &Statement, options: &Options) -> R
         }
     }
     let Some((size, offset)) = window else {
-        return err(statement.area, "aggregates of a stream need a window, for a stream has no end; write GROUP BY time('10s')");
+        return err(
+            statement.area,
+            "aggregates of a stream need a window, for a stream has no end; write GROUP BY time('10s')",
+        );
     };
     let mut outputs = Vec::new();
     for item in &statement.items {

@@ -4,8 +4,9 @@ use super::*;
 use crate::parse;
 
 fn error(query: &str) -> String {
-    let bound = parse::parse(query)
-        .and_then(|statements| statements.iter().try_for_each(|s| bind(s, &Options::default()).map(|_| ())));
+    let bound = parse::parse(query).and_then(|statements| {
+        statements.iter().try_for_each(|s| bind(s, &Options::default()).map(|_| ()))
+    });
     match bound {
         Ok(()) => panic!("accepted: {query}"),
         Err(error) => error.sentence(query),
@@ -39,7 +40,7 @@ fn statements_that_are_none() {
         ("SELECT a FROM cpu\nWHERE", "line 2, column 6", "", "end of the statement"),
         ("SELECT a,\n  b c d FROM m", "line 2, column 7", "d", "expected"),
         ("SELECT 'abc FROM m", "line 1, column 8", "", "Unterminated string literal"),
-        ("SELECT a FROM m; SELECT", "line 1, column 18", "SELECT", "expected columns"),
+        ("SELECT a FROM m; SELECT", "line 1, column 24", "", "expected an expression"),
         ("SELECT a FROM m extra words", "line 1, column 23", "words", "expected the end"),
     ]);
 }
@@ -48,72 +49,259 @@ fn statements_that_are_none() {
 fn clauses_that_are_not_honoured() {
     check(&[
         ("SELECT a FROM m ORDER BY a", "line 1, column 26", "a", "ORDER BY is not supported"),
-        ("SELECT a FROM m LIMIT 3", "line 1, column 1", "SELECT a FROM m LIMIT 3", "LIMIT is not supported"),
-        ("SELECT DISTINCT a FROM m", "line 1, column 1", "SELECT DISTINCT a FROM m", "SELECT DISTINCT"),
-        ("SELECT a FROM m JOIN n ON m.a = n.a", "line 1, column 22", "n ON m.a = n.a", "JOIN is not supported"),
+        (
+            "SELECT a FROM m LIMIT 3",
+            "line 1, column 1",
+            "SELECT a FROM m LIMIT 3",
+            "LIMIT is not supported",
+        ),
+        (
+            "SELECT DISTINCT a FROM m",
+            "line 1, column 1",
+            "SELECT DISTINCT a FROM m",
+            "SELECT DISTINCT",
+        ),
+        (
+            "SELECT a FROM m JOIN n ON m.a = n.a",
+            "line 1, column 22",
+            "n ON m.a = n.a",
+            "JOIN is not supported",
+        ),
         ("SELECT a FROM m, n", "line 1, column 18", "n", "a second source is a join"),
         ("SELECT a FROM m x", "line 1, column 17", "x", "an alias of the source"),
         ("SELECT a FROM (SELECT b FROM m)", "line 1, column 16", "SELECT b FROM m", "a subquery"),
-        ("WITH x AS (SELECT 1) SELECT a FROM x", "line 1, column 1", "WITH", "expected SELECT or CREATE STREAM"),
-        ("SELECT a FROM m UNION SELECT a FROM n", "line 1, column 1", "SELECT a FROM m", "several statements"),
-        ("CREATE STREAM s WITH (tag='t') AS SELECT a FROM m", "line 1, column 17", "WITH", "not supported"),
+        (
+            "WITH x AS (SELECT 1) SELECT a FROM x",
+            "line 1, column 1",
+            "WITH",
+            "expected SELECT or CREATE STREAM",
+        ),
+        (
+            "SELECT a FROM m UNION SELECT a FROM n",
+            "line 1, column 1",
+            "SELECT a FROM m",
+            "several statements",
+        ),
+        (
+            "CREATE STREAM s WITH (tag='t') AS SELECT a FROM m",
+            "line 1, column 17",
+            "WITH",
+            "not supported",
+        ),
         ("SELECT a FROM STREAM:m", "line 1, column 15", "STREAM", "write FROM name"),
-        ("SELECT sum(a) FROM m GROUP BY hop('10s', '1m')", "line 1, column 31", "hop('10s', '1m'", "not supported yet; the form that works is time('10s'"),
-        ("SELECT sum(a) FROM m GROUP BY session('30s')", "line 1, column 31", "session('30s'", "not supported yet"),
-        ("SELECT sum(a) FROM m GROUP BY rows(100)", "line 1, column 31", "rows(100", "not supported yet"),
-        ("SELECT sum(a) OVER (PARTITION BY b) FROM m", "line 1, column 8", "sum(a", "OVER is not supported yet"),
-        ("SELECT count(DISTINCT a) FROM m GROUP BY time('1s')", "line 1, column 8", "count(DISTINCT a", "DISTINCT in an aggregate is not supported yet"),
-        ("SELECT sum(a) FILTER (WHERE b > 1) FROM m GROUP BY time('1s')", "line 1, column 29", "b > 1", "CASE WHEN"),
-        ("SELECT quantile(a, 0.95) FROM m GROUP BY time('1s')", "line 1, column 8", "quantile(a, 0.95", "quantile is not supported yet"),
-        ("SELECT partial(avg(a)) FROM m GROUP BY time('1s')", "line 1, column 8", "partial(avg(a", "not supported yet"),
+        (
+            "SELECT sum(a) FROM m GROUP BY hop('10s', '1m')",
+            "line 1, column 31",
+            "hop('10s', '1m')",
+            "not supported yet; the form that works is time('10s'",
+        ),
+        (
+            "SELECT sum(a) FROM m GROUP BY session('30s')",
+            "line 1, column 31",
+            "session('30s')",
+            "not supported yet",
+        ),
+        (
+            "SELECT sum(a) FROM m GROUP BY rows(100)",
+            "line 1, column 31",
+            "rows(100)",
+            "not supported yet",
+        ),
+        (
+            "SELECT sum(a) OVER (PARTITION BY b) FROM m",
+            "line 1, column 8",
+            "sum(a)",
+            "OVER is not supported yet",
+        ),
+        (
+            "SELECT count(DISTINCT a) FROM m GROUP BY time('1s')",
+            "line 1, column 8",
+            "count(DISTINCT a)",
+            "DISTINCT in an aggregate is not supported yet",
+        ),
+        (
+            "SELECT sum(a) FILTER (WHERE b > 1) FROM m GROUP BY time('1s')",
+            "line 1, column 29",
+            "b > 1",
+            "CASE WHEN",
+        ),
+        (
+            "SELECT quantile(a, 0.95) FROM m GROUP BY time('1s')",
+            "line 1, column 8",
+            "quantile(a, 0.95)",
+            "quantile is not supported yet",
+        ),
+        (
+            "SELECT partial(avg(a)) FROM m GROUP BY time('1s')",
+            "line 1, column 8",
+            "partial(avg(a))",
+            "not supported yet",
+        ),
         ("SELECT a -> 'b' FROM m", "line 1, column 8", "a -> 'b'", "JSON"),
         ("SELECT m.a FROM m", "line 1, column 8", "m.a", "a prefix before a column"),
-        ("SELECT a FROM m WHERE a IN (SELECT b FROM n)", "line 1, column 23", "a IN (SELECT b FROM n", "a subquery"),
+        (
+            "SELECT a FROM m WHERE a IN (SELECT b FROM n)",
+            "line 1, column 23",
+            "a IN (SELECT b FROM n)",
+            "a subquery",
+        ),
     ]);
 }
 
 #[test]
 fn names_and_kinds_that_do_not_fit() {
-    check(&[
-        ("SELECT lowr(a) FROM m", "line 1, column 8", "lowr(a", "did you mean lower?"),
-        ("SELECT round() FROM m", "line 1, column 8", "round", "expected round(number [, integer])"),
-        ("SELECT lower(a, b) FROM m", "line 1, column 8", "lower(a, b", "expected lower(text)"),
-        ("SELECT lower(5) FROM m", "line 1, column 14", "5", "this is an integer; expected lower(text)"),
-        ("SELECT 'a' + time FROM m", "line 1, column 8", "'a' + time", "do not go together"),
-        ("SELECT a FROM m WHERE 5", "line 1, column 23", "5", "expected a condition"),
-        ("SELECT a FROM m WHERE a > 1 AND time", "line 1, column 33", "time", "expected a condition"),
-        ("SELECT a FROM m\nWHERE lower(host) > time", "line 2, column 7", "lower(host) > time", "cannot be compared"),
-        ("SELECT a FROM m WHERE a ~ '('", "line 1, column 27", "'('", "no regular expression"),
-        ("SELECT a FROM m WHERE a LIKE b", "line 1, column 30", "b", "expected a quoted pattern"),
-        ("SELECT CASE WHEN a THEN 1 ELSE 'x' END FROM m", "line 1, column 32", "'x'", "this is text, another branch is an integer"),
-        ("SELECT a::date FROM m", "line 1, column 8", "a", "cannot cast to DATE"),
-        ("SELECT 99999999999999999999 FROM m", "line 1, column 8", "99999999999999999999", "does not fit 64 bits"),
-        ("SELECT INTERVAL '1 month' FROM m", "line 1, column 17", "'1 month'", "no fixed length"),
-        ("SELECT a AS x, b AS x FROM m", "line 1, column 21", "x", "two columns are called `x`"),
-        ("SELECT a AS time FROM m; SELECT 5 AS time FROM m", "line 1, column 38", "time", "cannot be an integer"),
-        ("SELECT extract(age from time) FROM m", "line 1, column", "", ""),
-    ][..16]);
+    check(
+        &[
+            ("SELECT lowr(a) FROM m", "line 1, column 8", "lowr(a)", "did you mean lower?"),
+            (
+                "SELECT round() FROM m",
+                "line 1, column 8",
+                "round",
+                "expected round(number [, integer])",
+            ),
+            (
+                "SELECT lower(a, b) FROM m",
+                "line 1, column 8",
+                "lower(a, b)",
+                "expected lower(text)",
+            ),
+            (
+                "SELECT lower(5) FROM m",
+                "line 1, column 14",
+                "5",
+                "this is an integer; expected lower(text)",
+            ),
+            ("SELECT 'a' + time FROM m", "line 1, column 8", "'a' + time", "do not go together"),
+            ("SELECT a FROM m WHERE 5", "line 1, column 23", "5", "expected a condition"),
+            (
+                "SELECT a FROM m WHERE a > 1 AND time",
+                "line 1, column 33",
+                "time",
+                "expected a condition",
+            ),
+            (
+                "SELECT a FROM m\nWHERE lower(host) > time",
+                "line 2, column 7",
+                "lower(host) > time",
+                "cannot be compared",
+            ),
+            ("SELECT a FROM m WHERE a ~ '('", "line 1, column 27", "'('", "no regular expression"),
+            (
+                "SELECT a FROM m WHERE a LIKE b",
+                "line 1, column 30",
+                "b",
+                "expected a quoted pattern",
+            ),
+            (
+                "SELECT CASE WHEN a THEN 1 ELSE 'x' END FROM m",
+                "line 1, column 32",
+                "'x'",
+                "this is text, another branch is an integer",
+            ),
+            ("SELECT a::date FROM m", "line 1, column 8", "a", "cannot cast to DATE"),
+            (
+                "SELECT 99999999999999999999 FROM m",
+                "line 1, column 8",
+                "99999999999999999999",
+                "does not fit 64 bits",
+            ),
+            (
+                "SELECT INTERVAL '1 month' FROM m",
+                "line 1, column 17",
+                "'1 month'",
+                "no fixed length",
+            ),
+            (
+                "SELECT a AS x, b AS x FROM m",
+                "line 1, column 21",
+                "x",
+                "two columns are called `x`",
+            ),
+            (
+                "SELECT a AS time FROM m; SELECT 5 AS time FROM m",
+                "line 1, column 38",
+                "time",
+                "cannot be an integer",
+            ),
+            ("SELECT extract(age from time) FROM m", "line 1, column", "", ""),
+        ][..16],
+    );
 }
 
 #[test]
 fn windows_and_groups() {
     check(&[
-        ("SELECT avg(a) FROM m", "line 1, column 1", "SELECT avg(a) FROM m", "write GROUP BY time('10s')"),
-        ("SELECT avg(a) FROM m GROUP BY host", "line 1, column 1", "SELECT avg(a) FROM m GROUP BY host", "need a window"),
-        ("SELECT host, avg(a) FROM m GROUP BY time('10s')", "line 1, column 8", "host", "must stand in GROUP BY"),
-        ("SELECT time, avg(a) FROM m GROUP BY time('10s')", "line 1, column 8", "time", "window_start()"),
-        ("SELECT avg(a) FROM m GROUP BY time('10x')", "line 1, column 36", "'10x'", "no length of time"),
-        ("SELECT avg(a) FROM m GROUP BY time('0s')", "line 1, column 36", "'0s'", "longer than nothing"),
-        ("SELECT avg(a) FROM m GROUP BY time('1s'), tumble('2s')", "line 1, column 43", "tumble('2s'", "a second window"),
-        ("SELECT avg(max(a)) FROM m GROUP BY time('1s')", "line 1, column 12", "max(a", "inside another"),
-        ("SELECT a FROM m WHERE avg(a) > 1", "line 1, column 23", "avg(a", "stand in HAVING"),
+        (
+            "SELECT avg(a) FROM m",
+            "line 1, column 1",
+            "SELECT avg(a) FROM m",
+            "write GROUP BY time('10s')",
+        ),
+        (
+            "SELECT avg(a) FROM m GROUP BY host",
+            "line 1, column 1",
+            "SELECT avg(a) FROM m GROUP BY host",
+            "need a window",
+        ),
+        (
+            "SELECT host, avg(a) FROM m GROUP BY time('10s')",
+            "line 1, column 8",
+            "host",
+            "must stand in GROUP BY",
+        ),
+        (
+            "SELECT time, avg(a) FROM m GROUP BY time('10s')",
+            "line 1, column 8",
+            "time",
+            "window_start()",
+        ),
+        (
+            "SELECT avg(a) FROM m GROUP BY time('10x')",
+            "line 1, column 36",
+            "'10x'",
+            "no length of time",
+        ),
+        (
+            "SELECT avg(a) FROM m GROUP BY time('0s')",
+            "line 1, column 36",
+            "'0s'",
+            "longer than nothing",
+        ),
+        (
+            "SELECT avg(a) FROM m GROUP BY time('1s'), tumble('2s')",
+            "line 1, column 43",
+            "tumble('2s')",
+            "a second window",
+        ),
+        (
+            "SELECT avg(max(a)) FROM m GROUP BY time('1s')",
+            "line 1, column 12",
+            "max(a)",
+            "inside another",
+        ),
+        ("SELECT a FROM m WHERE avg(a) > 1", "line 1, column 23", "avg(a)", "stand in HAVING"),
         ("SELECT a FROM m HAVING a > 1", "line 1, column 24", "a > 1", "HAVING needs GROUP BY"),
         ("SELECT window_start() FROM m", "line 1, column 8", "window_start", "no window"),
-        ("SELECT *, avg(a) FROM m GROUP BY time('1s')", "line 1, column 8", "*", "cannot be grouped"),
+        (
+            "SELECT *, avg(a) FROM m GROUP BY time('1s')",
+            "line 1, column 8",
+            "*",
+            "cannot be grouped",
+        ),
         ("SELECT avg(a) FROM * GROUP BY time('1s')", "line 1, column 20", "*", "needs a name"),
         ("SELECT avg(a) FROM m GROUP BY 2, time('1s')", "line 1, column 31", "2", "1 to 1"),
-        ("SELECT sum('x') FROM m GROUP BY time('1s')", "line 1, column 12", "'x'", "expected a number"),
-        ("SELECT sum(a, b) FROM m GROUP BY time('1s')", "line 1, column 8", "sum(a, b", "expected sum(x)"),
+        (
+            "SELECT sum('x') FROM m GROUP BY time('1s')",
+            "line 1, column 12",
+            "'x'",
+            "expected a number",
+        ),
+        (
+            "SELECT sum(a, b) FROM m GROUP BY time('1s')",
+            "line 1, column 8",
+            "sum(a, b)",
+            "expected sum(x)",
+        ),
     ]);
 }
 

@@ -15,7 +15,10 @@ pub fn read(expr: &Expr) -> Result<Option<(i64, i64)>> {
         }
         "hop" | "session" | "rows" => err(
             expr.area,
-            format!("the window {} is not supported yet; the form that works is time('10s' [, offset])", call.name),
+            format!(
+                "the window {} is not supported yet; the form that works is time('10s' [, offset])",
+                call.name
+            ),
         ),
         _ => Ok(None),
     }

@@ -40,7 +40,9 @@ pub fn zip<A: Copy, B: Copy, R: Default>(
             Ok(value) => out.push(value),
             Err(fault) => {
                 out.push(R::default());
-                failed.get_or_insert_with(|| valid.clone().unwrap_or_else(|| Bits::new(n, true))).clear(row);
+                failed
+                    .get_or_insert_with(|| valid.clone().unwrap_or_else(|| Bits::new(n, true)))
+                    .clear(row);
                 if cx.counts(row) {
                     match fault {
                         Fault::Overflow => cx.failures.overflow += 1,
@@ -75,7 +77,9 @@ pub fn mismatch<'a>(valid: Option<Bits>, n: usize, cx: &mut Context) -> Vector<'
 pub fn floats<'v>(data: &'v Data<'_>) -> Option<std::borrow::Cow<'v, [f64]>> {
     match data {
         Data::Float(values) => Some(values.as_slice().into()),
-        Data::Int { values, .. } => Some(values.iter().map(|v| *v as f64).collect::<Vec<_>>().into()),
+        Data::Int { values, .. } => {
+            Some(values.iter().map(|v| *v as f64).collect::<Vec<_>>().into())
+        }
         _ => None,
     }
 }
@@ -110,7 +114,13 @@ fn float(value: f64) -> Result<f64, Fault> {
     if value.is_finite() { Ok(value) } else { Err(Fault::Overflow) }
 }
 
-pub fn arith<'a>(op: ArithOp, a: Vector<'a>, b: Vector<'a>, n: usize, cx: &mut Context) -> Vector<'a> {
+pub fn arith<'a>(
+    op: ArithOp,
+    a: Vector<'a>,
+    b: Vector<'a>,
+    n: usize,
+    cx: &mut Context,
+) -> Vector<'a> {
     if a.is_null() || b.is_null() {
         return Vector::null();
     }
@@ -119,26 +129,30 @@ pub fn arith<'a>(op: ArithOp, a: Vector<'a>, b: Vector<'a>, n: usize, cx: &mut C
     use ArithOp::{Add, Div, Mod, Mul, Sub};
     let (data, valid) = match (&a.data, &b.data, op) {
         (Data::Int { values: x, unsigned: xu }, Data::Int { values: y, unsigned: yu }, _) => {
-            let (values, valid) = zip((x, ac), (y, bc), valid, n, cx, |x: i128, y: i128| match op {
-                Add => integer(x.checked_add(y)),
-                Sub => integer(x.checked_sub(y)),
-                Mul => integer(x.checked_mul(y)),
-                Div | Mod if y == 0 => Err(Fault::Zero),
-                Div => integer(Some(x / y)),
-                Mod => Ok(x % y),
-            });
+            let (values, valid) =
+                zip((x, ac), (y, bc), valid, n, cx, |x: i128, y: i128| match op {
+                    Add => integer(x.checked_add(y)),
+                    Sub => integer(x.checked_sub(y)),
+                    Mul => integer(x.checked_mul(y)),
+                    Div | Mod if y == 0 => Err(Fault::Zero),
+                    Div => integer(Some(x / y)),
+                    Mod => Ok(x % y),
+                });
             (Data::Int { values, unsigned: *xu || *yu }, valid)
         }
         (Data::Time(x), Data::Interval(y), Add | Sub) => {
-            let (values, valid) = zip((x, ac), (y, bc), valid, n, cx, |x: i64, y: i64| span(op, x, y));
+            let (values, valid) =
+                zip((x, ac), (y, bc), valid, n, cx, |x: i64, y: i64| span(op, x, y));
             (Data::Time(values), valid)
         }
         (Data::Interval(x), Data::Time(y), Add) => {
-            let (values, valid) = zip((x, ac), (y, bc), valid, n, cx, |x: i64, y: i64| span(op, x, y));
+            let (values, valid) =
+                zip((x, ac), (y, bc), valid, n, cx, |x: i64, y: i64| span(op, x, y));
             (Data::Time(values), valid)
         }
         (Data::Time(x), Data::Time(y), Sub) | (Data::Interval(x), Data::Interval(y), Add | Sub) => {
-            let (values, valid) = zip((x, ac), (y, bc), valid, n, cx, |x: i64, y: i64| span(op, x, y));
+            let (values, valid) =
+                zip((x, ac), (y, bc), valid, n, cx, |x: i64, y: i64| span(op, x, y));
             (Data::Interval(values), valid)
         }
         (Data::Interval(x), y, Mul | Div) if floats(y).is_some() => {
@@ -158,14 +172,15 @@ pub fn arith<'a>(op: ArithOp, a: Vector<'a>, b: Vector<'a>, n: usize, cx: &mut C
         }
         (x, y, _) => {
             let (Some(x), Some(y)) = (floats(x), floats(y)) else { return mismatch(valid, n, cx) };
-            let (values, valid) = zip((&x, ac), (&y, bc), valid, n, cx, |x: f64, y: f64| match op {
-                Add => float(x + y),
-                Sub => float(x - y),
-                Mul => float(x * y),
-                Div | Mod if y == 0.0 => Err(Fault::Zero),
-                Div => float(x / y),
-                Mod => float(x % y),
-            });
+            let (values, valid) =
+                zip((&x, ac), (&y, bc), valid, n, cx, |x: f64, y: f64| match op {
+                    Add => float(x + y),
+                    Sub => float(x - y),
+                    Mul => float(x * y),
+                    Div | Mod if y == 0.0 => Err(Fault::Zero),
+                    Div => float(x / y),
+                    Mod => float(x % y),
+                });
             (Data::Float(values), valid)
         }
     };

@@ -47,7 +47,11 @@ pub fn float_order(a: f64, b: f64) -> Ordering {
 }
 
 /// Makes a literal text what the other operand is, as SQL does: `time > '2024-05-01'`.
-fn align<'v, 'a>(a: &'v Vector<'a>, b: &'v Vector<'a>, cx: &mut Context) -> (Cow<'v, Vector<'a>>, Cow<'v, Vector<'a>>) {
+fn align<'v, 'a>(
+    a: &'v Vector<'a>,
+    b: &'v Vector<'a>,
+    cx: &mut Context,
+) -> (Cow<'v, Vector<'a>>, Cow<'v, Vector<'a>>) {
     let is_text = |v: &Vector<'_>| v.kind() == Kind::Text;
     if is_text(a) && a.constant && !is_text(b) {
         return (Cow::Owned(coerce(a, b.kind(), cx)), Cow::Borrowed(b));
@@ -58,7 +62,13 @@ fn align<'v, 'a>(a: &'v Vector<'a>, b: &'v Vector<'a>, cx: &mut Context) -> (Cow
     (Cow::Borrowed(a), Cow::Borrowed(b))
 }
 
-pub fn compare<'a>(op: CompareOp, a: &Vector<'a>, b: &Vector<'a>, n: usize, cx: &mut Context) -> Vector<'a> {
+pub fn compare<'a>(
+    op: CompareOp,
+    a: &Vector<'a>,
+    b: &Vector<'a>,
+    n: usize,
+    cx: &mut Context,
+) -> Vector<'a> {
     let (a, b) = align(a, b, cx);
     if a.is_null() || b.is_null() {
         return Vector::null();
@@ -66,17 +76,21 @@ pub fn compare<'a>(op: CompareOp, a: &Vector<'a>, b: &Vector<'a>, n: usize, cx: 
     let valid = both(&a.validity(n), &b.validity(n));
     let (ac, bc) = (a.constant, b.constant);
     let bits = match (&a.data, &b.data) {
-        (Data::Float(x), Data::Float(y)) => test(op, (x, ac), (y, bc), n, |x, y| float_order(*x, *y)),
+        (Data::Float(x), Data::Float(y)) => {
+            test(op, (x, ac), (y, bc), n, |x, y| float_order(*x, *y))
+        }
         (Data::Int { values: x, .. }, Data::Int { values: y, .. }) => {
             test(op, (x, ac), (y, bc), n, |x, y| x.cmp(y))
         }
-        (Data::Text(x), Data::Text(y)) => test(op, (x, ac), (y, bc), n, |x, y| x.as_bytes().cmp(y.as_bytes())),
+        (Data::Text(x), Data::Text(y)) => {
+            test(op, (x, ac), (y, bc), n, |x, y| x.as_bytes().cmp(y.as_bytes()))
+        }
         (Data::Time(x), Data::Time(y)) | (Data::Interval(x), Data::Interval(y)) => {
             test(op, (x, ac), (y, bc), n, |x, y| x.cmp(y))
         }
-        (Data::Bool(x), Data::Bool(y)) => {
-            Bits::of(n, |row| holds(op, x.get(if ac { 0 } else { row }).cmp(&y.get(if bc { 0 } else { row }))))
-        }
+        (Data::Bool(x), Data::Bool(y)) => Bits::of(n, |row| {
+            holds(op, x.get(if ac { 0 } else { row }).cmp(&y.get(if bc { 0 } else { row })))
+        }),
         (x, y) => match (floats(x), floats(y)) {
             (Some(x), Some(y)) => test(op, (&x, ac), (&y, bc), n, |x, y| float_order(*x, *y)),
             _ => return mismatch(valid, n, cx),
@@ -101,7 +115,13 @@ pub fn truth<'a>(a: Vector<'a>, n: usize, cx: &mut Context) -> Vector<'a> {
 }
 
 /// IS DISTINCT FROM: NULL is a value like any other.
-pub fn distinct<'a>(a: &Vector<'a>, b: &Vector<'a>, negated: bool, n: usize, cx: &mut Context) -> Vector<'a> {
+pub fn distinct<'a>(
+    a: &Vector<'a>,
+    b: &Vector<'a>,
+    negated: bool,
+    n: usize,
+    cx: &mut Context,
+) -> Vector<'a> {
     let full = || Bits::new(n, true);
     let (va, vb) = (a.validity(n).unwrap_or_else(full), b.validity(n).unwrap_or_else(full));
     let equal = compare(CompareOp::Eq, a, b, n, cx).trues(n);
@@ -109,7 +129,13 @@ pub fn distinct<'a>(a: &Vector<'a>, b: &Vector<'a>, negated: bool, n: usize, cx:
     Vector::new(Data::Bool(if negated { same } else { same.not() }))
 }
 
-pub fn is_in<'a>(a: &Vector<'a>, list: &[Vector<'a>], negated: bool, n: usize, cx: &mut Context) -> Vector<'a> {
+pub fn is_in<'a>(
+    a: &Vector<'a>,
+    list: &[Vector<'a>],
+    negated: bool,
+    n: usize,
+    cx: &mut Context,
+) -> Vector<'a> {
     let (mut yes, mut unknown) = (Bits::new(n, false), Bits::new(n, false));
     for item in list {
         let equal = compare(CompareOp::Eq, a, item, n, cx);
@@ -178,7 +204,8 @@ pub fn select<'a>(branches: &[(Bits, Vector<'a>)], n: usize, cx: &mut Context) -
             false => (rows, Cow::Owned(coerce(branch, kind, cx))),
         })
         .collect();
-    let chosen = |row: usize| coerced.iter().find(|(rows, _)| rows.get(row)).map(|(_, v)| v.as_ref());
+    let chosen =
+        |row: usize| coerced.iter().find(|(rows, _)| rows.get(row)).map(|(_, v)| v.as_ref());
     let valid = Bits::of(n, |row| chosen(row).is_some_and(|v| v.is_valid(row)));
     let unsigned = coerced.iter().any(|(_, v)| matches!(v.data, Data::Int { unsigned: true, .. }));
     macro_rules! gather {

@@ -141,7 +141,7 @@ impl Signature {
             out.push_str(word);
             out.push_str(if optional { "]" } else { "" });
         }
-        out.replace("[, ", "[, ") + ")"
+        out + ")"
     }
 
     /// What the argument at that place must be; `None` if there is no such place.
@@ -156,17 +156,26 @@ impl Signature {
 impl Arg {
     /// Whether a value of that kind will do. Literal texts pass for times and lengths of time.
     pub fn takes(self, kind: Kind) -> bool {
-        match (self, kind) {
-            (_, Kind::Any | Kind::Null) | (Any | More, _) => true,
-            (Number, Kind::Int | Kind::Float) | (Int, Kind::Int) | (Text, Kind::Text) => true,
-            (Time, Kind::Time | Kind::Text) | (Interval, Kind::Interval | Kind::Text) => true,
-            _ => false,
-        }
+        matches!(
+            (self, kind),
+            (_, Kind::Any | Kind::Null)
+                | (Any | More, _)
+                | (Number, Kind::Int | Kind::Float)
+                | (Int, Kind::Int)
+                | (Text, Kind::Text)
+                | (Time, Kind::Time | Kind::Text)
+                | (Interval, Kind::Interval | Kind::Text)
+        )
     }
 }
 
 /// Calls a function for all rows.
-pub fn call<'a>(function: Function, args: &'a [Node], frame: &dyn Frame<'a>, cx: &mut Context) -> Vector<'a> {
+pub fn call<'a>(
+    function: Function,
+    args: &'a [Node],
+    frame: &dyn Frame<'a>,
+    cx: &mut Context,
+) -> Vector<'a> {
     let n = frame.len();
     if let Function::Coalesce = function {
         return coalesce(args, frame, cx);
@@ -191,7 +200,8 @@ pub fn call<'a>(function: Function, args: &'a [Node], frame: &dyn Frame<'a>, cx:
         F::Abs => match &args[0].data {
             Data::Int { values, unsigned } => {
                 let valid = args[0].validity(n);
-                let (values, valid) = map((values, args[0].constant), valid, n, cx, |v: i128| Ok(v.abs()));
+                let (values, valid) =
+                    map((values, args[0].constant), valid, n, cx, |v: i128| Ok(v.abs()));
                 Vector::with(Data::Int { values, unsigned: *unsigned }, valid)
             }
             _ => float1(&args[0], n, cx, f64::abs),
@@ -243,19 +253,35 @@ fn float1<'a>(a: &Vector<'a>, n: usize, cx: &mut Context, f: impl Fn(f64) -> f64
     Vector::with(Data::Float(values), valid)
 }
 
-fn float2<'a>(a: &Vector<'a>, b: &Vector<'a>, n: usize, cx: &mut Context, f: impl Fn(f64, f64) -> f64) -> Vector<'a> {
+fn float2<'a>(
+    a: &Vector<'a>,
+    b: &Vector<'a>,
+    n: usize,
+    cx: &mut Context,
+    f: impl Fn(f64, f64) -> f64,
+) -> Vector<'a> {
     let valid = both(&a.validity(n), &b.validity(n));
-    let (Some(x), Some(y)) = (floats(&a.data), floats(&b.data)) else { return mismatch(valid, n, cx) };
-    let (values, valid) = zip((&x, a.constant), (&y, b.constant), valid, n, cx, |x, y| domain(f(x, y)));
+    let (Some(x), Some(y)) = (floats(&a.data), floats(&b.data)) else {
+        return mismatch(valid, n, cx);
+    };
+    let (values, valid) =
+        zip((&x, a.constant), (&y, b.constant), valid, n, cx, |x, y| domain(f(x, y)));
     Vector::with(Data::Float(values), valid)
 }
 
-fn float_int<'a>(a: &Vector<'a>, b: &Vector<'a>, n: usize, cx: &mut Context, f: impl Fn(f64, i128) -> f64) -> Vector<'a> {
+fn float_int<'a>(
+    a: &Vector<'a>,
+    b: &Vector<'a>,
+    n: usize,
+    cx: &mut Context,
+    f: impl Fn(f64, i128) -> f64,
+) -> Vector<'a> {
     let valid = both(&a.validity(n), &b.validity(n));
     let (Some(x), Data::Int { values: y, .. }) = (floats(&a.data), &b.data) else {
         return mismatch(valid, n, cx);
     };
-    let (values, valid) = zip((&x, a.constant), (y, b.constant), valid, n, cx, |x, y| domain(f(x, y)));
+    let (values, valid) =
+        zip((&x, a.constant), (y, b.constant), valid, n, cx, |x, y| domain(f(x, y)));
     Vector::with(Data::Float(values), valid)
 }
 
@@ -301,7 +327,8 @@ fn extreme<'a>(args: Vec<Vector<'a>>, wanted: Ordering, n: usize, cx: &mut Conte
         let old = so_far.validity(n).unwrap_or_else(full);
         let new = value.validity(n).unwrap_or_else(full);
         let takes_new = better.or(&new.and_not(&old));
-        best = Some(compare::select(&[(takes_new.clone(), value), (takes_new.not(), so_far)], n, cx));
+        best =
+            Some(compare::select(&[(takes_new.clone(), value), (takes_new.not(), so_far)], n, cx));
     }
     best.unwrap_or_else(Vector::null)
 }
@@ -331,7 +358,12 @@ fn concat<'a>(function: Function, args: &[Vector<'a>], n: usize, cx: &mut Contex
     })
 }
 
-fn date_part<'a>(function: Function, args: &[Vector<'a>], n: usize, cx: &mut Context) -> Vector<'a> {
+fn date_part<'a>(
+    function: Function,
+    args: &[Vector<'a>],
+    n: usize,
+    cx: &mut Context,
+) -> Vector<'a> {
     let [unit, time] = args else { return Vector::null() };
     let time = literal_as(time, Kind::Time, cx);
     let valid = both(&unit.validity(n), &time.validity(n));
@@ -341,12 +373,14 @@ fn date_part<'a>(function: Function, args: &[Vector<'a>], n: usize, cx: &mut Con
     let units: Vec<&str> = units.iter().map(AsRef::as_ref).collect();
     let (u, t) = ((units.as_slice(), unit.constant), (times.as_slice(), time.constant));
     if function == Function::Extract {
-        let (values, valid) =
-            zip(u, t, valid, n, cx, |unit: &str, nanos| time::extract(unit, nanos).ok_or(Fault::Domain));
+        let (values, valid) = zip(u, t, valid, n, cx, |unit: &str, nanos| {
+            time::extract(unit, nanos).ok_or(Fault::Domain)
+        });
         return Vector::with(Data::Float(values), valid);
     }
-    let (values, valid) =
-        zip(u, t, valid, n, cx, |unit: &str, nanos| time::truncate(unit, nanos).ok_or(Fault::Domain));
+    let (values, valid) = zip(u, t, valid, n, cx, |unit: &str, nanos| {
+        time::truncate(unit, nanos).ok_or(Fault::Domain)
+    });
     Vector::with(Data::Time(values), valid)
 }
 
@@ -410,7 +444,9 @@ fn texts<'a>(function: Function, args: &[Vector<'a>], n: usize, cx: &mut Context
     let is_int = |at: usize| args.get(at).is_none_or(|arg| arg.kind() == Kind::Int);
     let fits = match function {
         F::Lower | F::Upper | F::Length | F::OctetLength | F::Reverse => true,
-        F::Trim | F::LTrim | F::RTrim | F::StartsWith | F::EndsWith | F::Contains | F::StrPos => is_text(1),
+        F::Trim | F::LTrim | F::RTrim | F::StartsWith | F::EndsWith | F::Contains | F::StrPos => {
+            is_text(1)
+        }
         F::Replace => is_text(1) && is_text(2),
         F::SplitPart => is_text(1) && is_int(2),
         F::Substr => is_int(1) && is_int(2),
@@ -422,7 +458,8 @@ fn texts<'a>(function: Function, args: &[Vector<'a>], n: usize, cx: &mut Context
         return mismatch(valid, n, cx);
     }
     let value = |row: usize| -> &Cow<'a, str> { &values[args[0].place(row)] };
-    let text_at = |at: usize, row: usize| match args.get(at).map(|arg| (&arg.data, arg.place(row))) {
+    let text_at = |at: usize, row: usize| match args.get(at).map(|arg| (&arg.data, arg.place(row)))
+    {
         Some((Data::Text(values), place)) => Some(values[place].as_ref()),
         _ => None,
     };
@@ -498,7 +535,8 @@ fn texts<'a>(function: Function, args: &[Vector<'a>], n: usize, cx: &mut Context
                 }
                 F::SplitPart => {
                     let (by, part) = (or_none(1, row), int_at(2, row)?);
-                    let parts: Vec<&str> = if by.is_empty() { vec![text] } else { text.split(by).collect() };
+                    let parts: Vec<&str> =
+                        if by.is_empty() { vec![text] } else { text.split(by).collect() };
                     let at = if part < 0 { parts.len() as i128 + part } else { part - 1 };
                     let found = usize::try_from(at).ok().and_then(|at| parts.get(at));
                     owned(found.copied().unwrap_or_default().to_owned())

@@ -23,7 +23,14 @@ impl Like {
         while let Some(c) = chars.next() {
             match c {
                 c if Some(c) == escape => {
-                    parts.extend(chars.next().map(|c| if fold { lower(c) } else { vec![c] }).unwrap_or_default().into_iter().map(Part::Char));
+                    parts.extend(
+                        chars
+                            .next()
+                            .map(|c| if fold { lower(c) } else { vec![c] })
+                            .unwrap_or_default()
+                            .into_iter()
+                            .map(Part::Char),
+                    );
                 }
                 '%' if parts.last() == Some(&Part::Many) => {}
                 '%' => parts.push(Part::Many),
@@ -77,7 +84,11 @@ mod tests {
     #[test]
     fn patterns() {
         let check = |pattern: &str, text: &str, expected: bool| {
-            assert_eq!(Like::new(pattern, Some('\\'), false).matches(text), expected, "{pattern} {text}");
+            assert_eq!(
+                Like::new(pattern, Some('\\'), false).matches(text),
+                expected,
+                "{pattern} {text}"
+            );
         };
         for text in ["", "a", "abc"] {
             check("%", text, true);

@@ -11,9 +11,9 @@ mod text;
 use std::borrow::Cow;
 
 use crate::error::Failures;
-pub use arith::fits;
 use crate::plan::{Const, Node};
 use crate::vector::{Bits, Data, Vector};
+pub use arith::fits;
 
 /// The rows that expressions are evaluated over: points of one shape, groups of a window, or series.
 pub trait Frame<'a> {

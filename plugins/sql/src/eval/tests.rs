@@ -16,7 +16,8 @@ fn field(expr: &str) -> (Option<String>, u64) {
     let mut builder = BatchBuilder::default();
     let point = builder.point("m").tag("host", "web-1").field("a", 7_i64).field("b", 2_i64);
     let point = point.field("f", 1.5).field("z", 0_i64).field("u", u64::MAX);
-    let point = point.field("i", i64::MIN).field("j", i64::MAX).field("t", "Text").field("s", "a,b,c");
+    let point =
+        point.field("i", i64::MIN).field("j", i64::MAX).field("t", "Text").field("s", "a,b,c");
     point.field("yes", true).field("no", false).finish(1_700_000_000_250_000_000).unwrap();
     let (got, result) = sql.process(1_700_000_001_000_000_000, builder.finish().unwrap());
     result.unwrap();
@@ -202,7 +203,14 @@ fn casts() {
         ("TIMESTAMP '1970-01-01T00:00:01Z'", "1000000000"),
         ("'1970-01-02'::timestamp", "86400000000000"),
     ]);
-    fails(&["t::bigint", "u::bigint", "'x'::double", "t::timestamp", "1e300::bigint", "t::boolean"]);
+    fails(&[
+        "t::bigint",
+        "u::bigint",
+        "'x'::double",
+        "t::timestamp",
+        "1e300::bigint",
+        "t::boolean",
+    ]);
 }
 
 #[test]

@@ -10,7 +10,12 @@ use super::{Context, both};
 use crate::vector::{Bits, Data, Kind, Vector};
 
 /// Asks something of each text.
-pub fn test<'a>(a: &Vector<'a>, n: usize, cx: &mut Context, f: impl Fn(&str) -> bool) -> Vector<'a> {
+pub fn test<'a>(
+    a: &Vector<'a>,
+    n: usize,
+    cx: &mut Context,
+    f: impl Fn(&str) -> bool,
+) -> Vector<'a> {
     let valid = a.validity(n);
     match &a.data {
         Data::Null => Vector::null(),
