@@ -1,5 +1,6 @@
 //! The agent as a process: started with a configuration, watched through /proc, stopped by signal.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -93,7 +94,7 @@ impl Setup {
             .command
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", self.command.get_program().display()));
-        Agent { child, folder: Arc::new(self.folder), status: None }
+        Agent { child, folder: Arc::new(self.folder), status: None, peak: Cell::new(0) }
     }
 
     /// Starts it and waits until it ends by itself.
@@ -112,6 +113,8 @@ pub struct Agent {
     child: Child,
     folder: Arc<Folder>,
     status: Option<(ExitStatus, Usage)>,
+    /// The peak when it was last looked at: it is gone with the process.
+    peak: Cell<u64>,
 }
 
 /// What a process used.
@@ -264,6 +267,7 @@ impl Agent {
         if self.status.is_none()
             && let Some(pid) = Pid::from_raw(self.pid() as i32)
         {
+            self.peak();
             let _ = rustix::process::kill_process(pid, signal);
         }
     }
@@ -292,20 +296,23 @@ impl Agent {
 
     /// The most memory that was resident so far.
     pub fn peak(&self) -> u64 {
-        self.memory("VmHWM").unwrap_or(0)
+        let peak = self.memory("VmHWM").unwrap_or(0).max(self.peak.get());
+        self.peak.set(peak);
+        peak
     }
 
     fn has_ended(&mut self) -> bool {
         if self.status.is_some() {
             return true;
         }
+        self.peak();
         // The figures are read before the process is waited for: then they are gone.
         let (state, cpu) = self.stat().unwrap_or(('X', Duration::ZERO));
         if !matches!(state, 'Z' | 'X') {
             return false;
         }
         let status = self.child.wait().unwrap_or_else(|error| panic!("wait: {error}"));
-        self.status = Some((status, Usage { cpu, peak_bytes: 0 }));
+        self.status = Some((status, Usage { cpu, peak_bytes: self.peak.get() }));
         true
     }
 
@@ -322,17 +329,9 @@ impl Agent {
     /// # Panics
     /// If it does not in time.
     pub fn wait_for(&mut self, patience: Duration) -> (ExitStatus, Usage) {
-        // The peak is gone with the process: what was read last counts.
-        let mut peak = self.peak();
-        let ended = wait::poll(patience, || {
-            peak = peak.max(self.peak());
-            self.has_ended().then_some(())
-        });
-        match (ended, &mut self.status) {
-            (Some(()), Some((status, usage))) => {
-                usage.peak_bytes = usage.peak_bytes.max(peak);
-                (*status, *usage)
-            }
+        let ended = wait::poll(patience, || self.has_ended().then_some(()));
+        match (ended, self.status) {
+            (Some(()), Some(ended)) => ended,
             _ => panic!("the agent did not end within {patience:?}. Its log:\n{}", self.log()),
         }
     }

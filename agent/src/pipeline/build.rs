@@ -10,6 +10,7 @@ use headwater_plugin_api::abi::instance::{
 };
 use headwater_plugin_api::abi::module::{DescriptorRef, OutputPlugin};
 use headwater_plugin_api::abi::serve;
+use headwater_plugin_api::config::{TableSchema, quote};
 use headwater_plugin_api::plugin::{Capabilities, Context, Error, ErrorKind, Level};
 
 use super::budget::Budget;
@@ -29,7 +30,7 @@ use crate::config::{
     StartupError,
 };
 use crate::delivery::Settlements;
-use crate::loader::{InputKind, LoadError, Loaded};
+use crate::loader::{InputKind, LoadError, Loaded, PluginKind};
 use crate::observe::{Log, Logger};
 
 /// What an input is made of.
@@ -397,6 +398,23 @@ impl Builder<'_> {
         Some(Rendering { make, counters })
     }
 
+    /// A parser's options, with what the agent knows better than its defaults: the input's name for
+    /// points without one, and the longest line.
+    fn parser_config(&self, input: &str, format: &Format) -> String {
+        let mut text = format.config.text.clone();
+        let schema = self.services.registry.schema(PluginKind::Parser, &format.name);
+        let schema = schema.ok().and_then(|text| TableSchema::from_text(&text).ok());
+        let set = toml::from_str::<toml::Table>(&text).unwrap_or_default();
+        let mut add = |key: &str, value: String| {
+            if !set.contains_key(key) && schema.as_ref().is_some_and(|s| s.field(key).is_some()) {
+                text.push_str(&format!("{key} = {value}\n"));
+            }
+        };
+        add("metric_name", quote(input));
+        add("max_line_bytes", self.plan.agent.max_line_bytes.as_usize().to_string());
+        text
+    }
+
     fn global_tags(&self) -> Vec<(String, String)> {
         let agent = &self.plan.agent;
         let mut tags = pairs(&self.plan.global_tags);
@@ -434,7 +452,7 @@ impl Builder<'_> {
                 self.services,
                 &log,
                 ("parser", &format.name, alias),
-                format.config.text.clone(),
+                self.parser_config(&plugin.name, format),
                 move |config, host| {
                     let mut instance = ParserInstance::make(&loaded, config, host)?;
                     instance.base.init(&no_bounds())?;

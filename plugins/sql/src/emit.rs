@@ -112,18 +112,46 @@ impl Rows<'_, '_, '_> {
         }
     }
 
-    fn time(&self, base: &Base<'_>, row: usize) -> i64 {
+    fn time(&self, otherwise: i64, row: usize) -> i64 {
         match self.time.map(|column| column.values.cell(row)) {
             Some(Cell::Time(nanos)) => nanos,
-            _ => base.time,
+            _ => otherwise,
         }
     }
 
-    fn plain(&mut self, base: Base<'_>, row: usize) -> Result<bool, Refused> {
-        let time = self.time(&base, row);
+    /// Adds one row whose series is known.
+    pub fn row_of(&mut self, series: &SeriesRef<'_>, time: i64, row: usize, out: &mut Vec<Batch>) {
+        if self.emitter.builder.is_full() {
+            self.emitter.finish(out);
+        }
+        let time = self.time(time, row);
         let mark = self.emitter.builder.mark();
         let first = self.emitter.builder.values().len() as u32;
+        if !self.push_fields(row, &mark) {
+            self.emitter.counts.empty += 1;
+            return;
+        }
+        let shape = self.shape();
+        let series = self.emitter.builder.append_series(series, None);
+        self.emitter.builder.push_row(time, series, shape, first);
+        self.emitter.counts.rows += 1;
+    }
+
+    /// Whether some group key is a field, since it is no text.
+    pub fn has_key_fields(&self) -> bool {
+        let is_key = |column: &&Column<'_, '_>| column.output.role == Role::Key;
+        self.fields.iter().any(|column| is_key(column) && !column.values.is_null())
+    }
+
+    /// The tags of a row, sorted by name.
+    pub fn tags(&self, row: usize) -> Vec<(&str, Cow<'_, str>)> {
+        texts(&self.tags, row)
+    }
+
+    /// Pushes the fields of a row; whether there are any.
+    fn push_fields(&mut self, row: usize, mark: &Mark) -> bool {
         self.kinds.clear();
+        let mut any = false;
         for column in &self.fields {
             let cell = column.values.cell(row);
             if cell == Cell::Null {
@@ -134,18 +162,22 @@ impl Rows<'_, '_, '_> {
             let payload = self.emitter.payload(value);
             self.emitter.builder.values().push(payload);
             self.kinds.push(value.kind());
+            any = true;
         }
-        if self.kinds.iter().all(|kind| *kind == 0) {
-            self.emitter.builder.roll_back(&mark);
+        if !any {
+            self.emitter.builder.roll_back(mark);
+        }
+        any
+    }
+
+    fn plain(&mut self, base: Base<'_>, row: usize) -> Result<bool, Refused> {
+        let time = self.time(base.time, row);
+        let mark = self.emitter.builder.mark();
+        let first = self.emitter.builder.values().len() as u32;
+        if !self.push_fields(row, &mark) {
             return Ok(false);
         }
-        let texts: Vec<_> = self
-            .tags
-            .iter()
-            .filter_map(|column| {
-                Some((column.output.name.as_str(), column.values.cell(row).text()?))
-            })
-            .collect();
+        let texts = texts(&self.tags, row);
         let series = self.series(base.name, &texts, &mark)?;
         let shape = self.shape();
         self.emitter.builder.push_row(time, series, shape, first);
@@ -194,7 +226,7 @@ impl Rows<'_, '_, '_> {
         point: &PointRef<'_>,
         row: usize,
     ) -> Result<bool, Refused> {
-        let time = self.time(&base, row);
+        let time = self.time(base.time, row);
         let mark = self.emitter.builder.mark();
         let first = self.emitter.builder.values().len() as u32;
         let mut names: Vec<(&str, u8)> = Vec::new();
@@ -231,6 +263,13 @@ impl Rows<'_, '_, '_> {
         self.emitter.builder.push_row(time, series, shape, first);
         Ok(true)
     }
+}
+
+fn texts<'c>(tags: &[&'c Column<'_, '_>], row: usize) -> Vec<(&'c str, Cow<'c, str>)> {
+    let text = |column: &&'c Column<'_, '_>| {
+        Some((column.output.name.as_str(), column.values.cell(row).text()?))
+    };
+    tags.iter().filter_map(text).collect()
 }
 
 fn value(cell: Cell<'_>) -> Value<'_> {

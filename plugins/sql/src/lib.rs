@@ -9,6 +9,7 @@ mod emit;
 mod error;
 mod eval;
 mod key;
+mod names;
 mod parse;
 mod plan;
 mod points;

@@ -146,8 +146,22 @@ impl<'a> Points<'a> {
     fn field(&self, slot: u32, field_kind: u8) -> Vector<'a> {
         let table = self.batch.tables();
         let (rows, values) = (table.rows(), table.values());
-        let payload = |at: &u32| values[(rows[*at as usize].values + slot) as usize];
-        let payloads = self.rows.iter().map(payload);
+        // Rows are listed in their order: as many as there are means all.
+        if self.rows.len() == rows.len() {
+            self.values(rows.iter(), values, slot, field_kind)
+        } else {
+            self.values(self.rows.iter().map(|at| &rows[*at as usize]), values, slot, field_kind)
+        }
+    }
+
+    fn values<'r>(
+        &self,
+        rows: impl ExactSizeIterator<Item = &'r Row>,
+        values: &[u64],
+        slot: u32,
+        field_kind: u8,
+    ) -> Vector<'a> {
+        let mut payloads = rows.map(|row| values[row.values as usize + slot as usize]);
         Vector::new(match field_kind {
             kind::F64 => Data::Float(payloads.map(f64::from_bits).collect()),
             kind::I64 => Data::Int {
@@ -156,10 +170,11 @@ impl<'a> Points<'a> {
             },
             kind::U64 => Data::Int { values: payloads.map(i128::from).collect(), unsigned: true },
             kind::BOOL => {
-                Data::Bool(Bits::of(self.rows.len(), |row| payload(&self.rows[row]) != 0))
+                let n = payloads.len();
+                Data::Bool(Bits::of(n, |_| payloads.next().is_some_and(|payload| payload != 0)))
             }
             kind::TEXT => {
-                let arena = table.arena();
+                let arena = self.batch.tables().arena();
                 let text = |payload| match Value::read(arena, kind::TEXT, payload) {
                     Value::Text(text) => Cow::Borrowed(text),
                     _ => Cow::Borrowed(""),

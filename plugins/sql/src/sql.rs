@@ -4,7 +4,7 @@ use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::batch::hash::bytes_hash;
 use headwater_plugin_api::config::Duration;
 use headwater_plugin_api::plugin::{
-    Context, Control, Counter, Error, Gauge, Host, Plugin, Processor, Sink,
+    Context, Control, Counter, Error, Gauge, Host, Outcome, Plugin, Processor, Sink,
 };
 use headwater_plugin_api::window::Closing;
 
@@ -272,12 +272,20 @@ impl Plugin for Sql {
 }
 
 impl Processor for Sql {
-    fn process(&mut self, cx: &Context<'_>, batch: Batch, out: &mut Sink<'_>) -> Result<(), Error> {
+    fn process(
+        &mut self,
+        cx: &Context<'_>,
+        mut batch: Batch,
+        out: &mut Sink<'_>,
+    ) -> Result<(), Error> {
         let mut made = Vec::new();
-        self.run(cx.now(), 0, &batch, &mut made);
+        let took = self.run(cx.now(), 0, &batch, &mut made);
         self.close(cx.now(), Closing::Due, &mut made);
         if !self.drop_original {
             out.push(batch);
+        } else if let Some(delivery) = batch.take_delivery().filter(|_| took) {
+            // What becomes of the results is what becomes of the points.
+            delivery.settle(Outcome::Delivered);
         }
         self.end(cx.now(), made, false, out);
         Ok(())
@@ -318,16 +326,18 @@ impl Processor for Sql {
 
 impl Sql {
     /// Gives a batch to the statements from `first` on that read it, and what they make of it to
-    /// those behind them.
-    fn run(&mut self, now: i64, first: usize, batch: &Batch, out: &mut Vec<Batch>) {
+    /// those behind them. Whether any took a point.
+    fn run(&mut self, now: i64, first: usize, batch: &Batch, out: &mut Vec<Batch>) -> bool {
+        let mut took = false;
         for at in first..self.statements.len() {
             if first > 0 && !self.reads(at, batch) {
                 continue;
             }
             let mut made = Vec::new();
-            self.statements[at].apply(now, batch, &mut made);
+            took |= self.statements[at].apply(now, batch, &mut made);
             self.pass_on(now, at, made, out);
         }
+        took
     }
 
     /// Whether a statement reads a stream that another one made.

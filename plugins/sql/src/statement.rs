@@ -68,6 +68,8 @@ pub struct SeriesInfo {
 
 /// The group of a series is not known yet.
 pub const NO_GROUP: u32 = u32::MAX;
+/// The rows of a series are not read.
+const SKIPPED: u32 = u32::MAX - 1;
 
 /// A statement at work.
 pub struct Statement {
@@ -82,11 +84,16 @@ pub struct Statement {
     rows: Vec<u32>,
     /// Their groups, if all are known already; empty otherwise.
     groups: Vec<u32>,
+    /// By series of the batch: its group, [`NO_GROUP`] or [`SKIPPED`].
+    verdicts: Vec<u32>,
     /// Rows of the batch by shape and by which columns are tags.
     order: Vec<u32>,
     starts: Vec<u32>,
     /// The distinct sets of tags in the batch at hand.
     tag_sets: Vec<u64>,
+    /// The set of tags of the first series, and whether any other had another one.
+    common_tags: Option<u64>,
+    mixed_tags: bool,
 }
 
 impl Statement {
@@ -112,9 +119,12 @@ impl Statement {
             counts: Counts::default(),
             rows: Vec::new(),
             groups: Vec::new(),
+            verdicts: Vec::new(),
             order: Vec::new(),
             starts: Vec::new(),
             tag_sets: Vec::new(),
+            common_tags: None,
+            mixed_tags: false,
         }
     }
 
@@ -144,12 +154,14 @@ impl Statement {
     }
 
     /// Takes a batch and adds what comes of it at once; windows are emitted by [`close`](Self::close).
-    pub fn apply(&mut self, now: i64, batch: &Batch, out: &mut Vec<Batch>) {
+    /// Whether it took any point.
+    pub fn apply(&mut self, now: i64, batch: &Batch, out: &mut Vec<Batch>) -> bool {
         let plan = Arc::clone(&self.plan);
         let feed = self.window.as_mut().map(|window| window.windows.observe(now, batch));
         if batch.is_empty() || !self.prepare(&plan, now, batch) {
-            return;
+            return false;
         }
+        let mut took = false;
         let mut cx = Context::new(now);
         self.sort(batch);
         for part in 0..self.starts.len() - 1 {
@@ -160,6 +172,7 @@ impl Statement {
                 continue;
             }
             let Some(shape) = self.shapes.get(shape) else { continue };
+            took = true;
             let points =
                 |rows| Points { batch, rows, columns: &plan.columns, places: &shape.columns };
             match (&plan.action, &mut self.window, &feed) {
@@ -206,15 +219,18 @@ impl Statement {
                 made.set_delivery(batch.delivery().cloned());
             }
         }
+        took
     }
 
     /// Looks up the series and shapes of a batch; whether any series is read.
     fn prepare(&mut self, plan: &Plan, now: i64, batch: &Batch) -> bool {
         let (watch, failures) = (&mut self.watch, &mut self.counts.failures);
+        let (mixed, common) = (&mut self.mixed_tags, &mut self.common_tags);
         self.series.prepare(batch, |series| {
             let info = series_info(plan, series, now, failures);
             if info.reads {
                 watch.series(series, now);
+                *mixed |= *common.get_or_insert(info.tags) != info.tags;
             }
             info
         });
@@ -231,7 +247,10 @@ impl Statement {
     fn sort(&mut self, batch: &Batch) {
         let shapes = batch.shape_count();
         self.tag_sets.clear();
-        for index in 0..batch.series_count() as u32 {
+        if !self.mixed_tags {
+            self.tag_sets.extend(self.common_tags);
+        }
+        for index in 0..if self.mixed_tags { batch.series_count() as u32 } else { 0 } {
             if let Some(info) = self.series.value(index)
                 && info.reads
                 && self.tag_sets.last() != Some(&info.tags)
@@ -277,29 +296,42 @@ impl Statement {
         &mut self,
         plan: &Plan,
         batch: &Batch,
-        shape: u32,
+        shape_index: u32,
         range: std::ops::Range<usize>,
         cx: &mut Context,
     ) -> bool {
-        let Some(shape) = self.shapes.get(shape) else { return false };
+        let Some(shape) = self.shapes.get(shape_index) else { return false };
         let mask = shape.series_filters;
         let table = batch.tables().rows();
         let all_rows =
             batch.shape_count() == 1 && self.tag_sets.len() <= 1 && batch.selection().is_none();
         let candidates = if all_rows { table.len() } else { range.len() };
         let order = self.order.get(range).unwrap_or_default();
+        // What is to be done with the rows of each series: its group, or nothing.
+        self.verdicts.clear();
+        self.verdicts.extend(self.series.batch_values().map(|info| match info {
+            Some(info) if info.reads && info.filters & mask == mask => info.group,
+            _ => SKIPPED,
+        }));
+        if all_rows && !self.verdicts.contains(&SKIPPED) {
+            let verdict = |row: &Row| self.verdicts.get(row.series as usize).copied();
+            self.rows.clear();
+            self.rows.extend(0..table.len() as u32);
+            self.groups.clear();
+            self.groups.extend(table.iter().map(|row| verdict(row).unwrap_or(NO_GROUP)));
+            self.filter(plan, batch, shape_index, cx);
+            return !self.rows.is_empty();
+        }
         // Every candidate is written; those that fail are written over by the next one.
         self.rows.resize(candidates, 0);
         self.groups.resize(candidates, 0);
-        let (mut count, mut unknown) =
-            (0, !shape.point_filters.is_empty() || !shape.keys_by_series);
+        let (verdicts, rows, groups) = (&self.verdicts, &mut self.rows, &mut self.groups);
+        let mut count = 0;
         let mut take = |at: u32, row: &Row| {
-            let Some(info) = self.series.value(row.series) else { return };
-            self.rows[count] = at;
-            self.groups[count] = info.group;
-            let passes = info.reads && info.filters & mask == mask;
-            unknown |= passes && info.group == NO_GROUP;
-            count += usize::from(passes);
+            let group = verdicts.get(row.series as usize).copied().unwrap_or(SKIPPED);
+            rows[count] = at;
+            groups[count] = group;
+            count += usize::from(group != SKIPPED);
         };
         if all_rows {
             table.iter().enumerate().for_each(|(at, row)| take(at as u32, row));
@@ -307,7 +339,18 @@ impl Statement {
             order.iter().for_each(|at| take(*at, &table[*at as usize]));
         }
         self.rows.truncate(count);
-        self.groups.truncate(if unknown { 0 } else { count });
+        self.groups.truncate(count);
+        self.filter(plan, batch, shape_index, cx);
+        !self.rows.is_empty()
+    }
+
+    /// Keeps the rows that pass what each point decides. Groups are given up where they are not
+    /// known for all rows.
+    fn filter(&mut self, plan: &Plan, batch: &Batch, shape: u32, cx: &mut Context) {
+        let Some(shape) = self.shapes.get(shape) else { return };
+        if !shape.keys_by_series || self.groups.contains(&NO_GROUP) {
+            self.groups.clear();
+        }
         for number in &shape.point_filters {
             if self.rows.is_empty() {
                 break;
@@ -315,13 +358,16 @@ impl Statement {
             let points =
                 Points { batch, rows: &self.rows, columns: &plan.columns, places: &shape.columns };
             let passes = eval::eval(&plan.filters[*number], &points, cx).trues(self.rows.len());
-            let mut row = 0;
-            self.rows.retain(|_| {
-                row += 1;
-                passes.get(row - 1)
-            });
+            let keep = |list: &mut Vec<u32>| {
+                let mut row = 0;
+                list.retain(|_| {
+                    row += 1;
+                    passes.get(row - 1)
+                });
+            };
+            keep(&mut self.rows);
+            keep(&mut self.groups);
         }
-        !self.rows.is_empty()
     }
 
     /// Emits the windows that are due, or all of them.

@@ -10,6 +10,7 @@ use crate::accumulate::Accumulators;
 use crate::emit::{Base, Column, Emitter};
 use crate::eval::{self, Context, Frame};
 use crate::key;
+use crate::names::{Names, sort_by_key};
 use crate::plan::{Aggregate, Plan};
 use crate::points::{OneSeries, Points};
 use crate::statement::{Counts, Late, NO_GROUP, SeriesInfo, Settings};
@@ -44,6 +45,7 @@ pub struct WindowState {
     row_groups: Vec<u32>,
     slots: Vec<u32>,
     key: Vec<u8>,
+    names: Names,
 }
 
 /// What a batch is worked on with.
@@ -89,6 +91,7 @@ impl WindowState {
             row_groups: Vec::new(),
             slots: Vec::new(),
             key: Vec::new(),
+            names: Names::new(aggregate),
         }
     }
 
@@ -247,6 +250,7 @@ impl WindowState {
             content.used(&mut used);
         }
         self.stale = false;
+        self.names.forget();
         self.groups.retain(&used);
         self.windows.contents().for_each(|content| content.retain(&used));
         self.free.clear();
@@ -370,7 +374,7 @@ impl WindowState {
             for (aggregate, call) in work.aggregate.aggregates.iter().enumerate() {
                 if call.input == Some(number) {
                     let time = |row: usize| table[points.rows[row] as usize].time;
-                    content.add(aggregate, &values, groups, time, &mut work.cx.failures);
+                    content.add(aggregate, &values, groups, &time, &mut work.cx.failures);
                 }
             }
         }
@@ -461,11 +465,12 @@ impl WindowState {
             let mut groups = content.groups(ready.correction);
             sort_by_key(&mut groups, &self.groups);
             for groups in groups.chunks(EMIT_ROWS) {
+                let names = &mut self.names;
+                let known = !names.needs_keys && groups.iter().all(|g| names.get(*g).is_some());
+                let decoded = if known { &[] } else { groups };
+                let keys = decoded.iter().map(|group| self.groups.key(*group));
                 let frame = Rows {
-                    keys: key::columns(
-                        groups.iter().map(|group| self.groups.key(*group)),
-                        aggregate.keys.len(),
-                    ),
+                    keys: key::columns(keys, aggregate.keys.len()),
                     results: (0..aggregate.aggregates.len())
                         .map(|number| content.finish(number, groups, &mut cx.failures))
                         .collect(),
@@ -485,9 +490,16 @@ impl WindowState {
                     })
                     .collect();
                 let mut writer = emitter.rows(&columns);
-                for row in 0..groups.len() {
-                    if keep.as_ref().is_none_or(|keep| keep.get(row)) {
-                        writer.row(base, row, out);
+                for (row, group) in groups.iter().enumerate() {
+                    if keep.as_ref().is_some_and(|keep| !keep.get(row)) {
+                        continue;
+                    }
+                    if names.get(*group).is_none() {
+                        names.learn(*group, &self.name, &writer, row);
+                    }
+                    match names.get(*group) {
+                        Some(series) => writer.row_of(&series, time, row, out),
+                        None => writer.row(base, row, out),
                     }
                 }
             }
@@ -536,26 +548,4 @@ impl<'a> Frame<'a> for Rows<'a> {
     fn window(&self) -> Option<(i64, i64)> {
         Some((self.span.start, self.span.end))
     }
-}
-
-/// Sorts groups by their keys. What all keys begin with is skipped, and the next eight bytes decide
-/// most comparisons without a look at the keys.
-fn sort_by_key(list: &mut Vec<u32>, groups: &Groups) {
-    let Some(first) = list.first().map(|group| groups.key(*group)) else { return };
-    let common = list.iter().fold(first.len(), |common, group| {
-        let key = groups.key(*group);
-        first[..common].iter().zip(key).take_while(|(a, b)| a == b).count()
-    });
-    let head = |group: u32| {
-        let mut bytes = [0; 8];
-        let key = groups.key(group).get(common..).unwrap_or_default();
-        let len = key.len().min(8);
-        bytes[..len].copy_from_slice(&key[..len]);
-        u64::from_be_bytes(bytes)
-    };
-    let mut sorted: Vec<(u64, u32)> = list.iter().map(|group| (head(*group), *group)).collect();
-    sorted
-        .sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| groups.key(a.1).cmp(groups.key(b.1))));
-    list.clear();
-    list.extend(sorted.into_iter().map(|(_, group)| group));
 }

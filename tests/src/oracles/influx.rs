@@ -82,19 +82,8 @@ pub const DEVIATIONS: &[Deviation] = &[
         applies: |case| ["\\\\,", "\\\\ ", "\\\\="].iter().any(|part| case.line.contains(part)),
     },
     Deviation {
-        about: "a key may begin with the sign of comments, which stands at the beginning of lines alone",
-        example: "m f=1,#g=2",
-        applies: |case| {
-            let begins = |key: &String| key.starts_with('#');
-            case.theirs.is_err()
-                && case
-                    .ours
-                    .is_some_and(|ours| ours.fields.keys().chain(ours.tags.keys()).any(begins))
-        },
-    },
-    Deviation {
         about: "a quote in a name, tag or key opens no string, so that a line end in a string behind it is found",
-        example: "m \"=\"x\ny\"",
+        example: " m=n \"=\"x\ny\"",
         applies: |case| {
             case.line.contains('\n')
                 && case.ours.is_some_and(|ours| ours.has_quote_outside_of_values())
@@ -303,11 +292,10 @@ fn close(text: &[u8], open: usize) -> Option<usize> {
                 if !has_newline {
                     return Some(at);
                 }
-                let behind = match &text[at + 1..] {
-                    [] | [b',' | b' ' | b'\n', ..] | [b'\r', b'\n', ..] => true,
-                    [b'\r'] => true,
-                    _ => false,
-                };
+                let behind = matches!(
+                    &text[at + 1..],
+                    [] | [b',' | b' ' | b'\n', ..] | [b'\r', b'\n', ..] | [b'\r']
+                );
                 return (behind && at - open <= QUOTED_MAX).then_some(at);
             }
             b'\\' if matches!(text.get(at + 1), Some(b'"' | b'\\')) => at += 2,
@@ -518,7 +506,7 @@ mod tests {
         let mut pick = |from: &[&'static str]| from[random.below(from.len() as u64) as usize];
         let mut line = String::new();
         let plain = |text: &'static str, other: &'static str| {
-            if text.len() % 2 == 0 { other } else { text }
+            if text.len().is_multiple_of(2) { other } else { text }
         };
         if pick(TEXT) == "#" {
             line.push_str(pick(&[" ", "  ", "\t", "#", " #"]));

@@ -356,6 +356,8 @@ mod tests {
         assert_eq!(found.points().len(), 2);
         assert_eq!(found.bad.len(), 2);
         assert!(found.bad[0].message.contains("over the limit of 20; see max_line_bytes"));
+        let found = parse(config, "m f=123456789.5 1234");
+        assert_eq!((found.points().len(), found.bad.len()), (1, 0), "20 bytes");
         assert!(testkit::parser::<InfluxParser>("max_line_bytes = 0").is_err());
     }
 

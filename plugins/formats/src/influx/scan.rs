@@ -116,9 +116,10 @@ impl Scanner {
         let first = self.builder.values().len();
         let (node, at) = self.fields(text, at, entry, force)?;
         let (time, next) = self.time(text, at, default_time)?;
-        let len = next - start;
+        // Without the line end.
+        let len = next - start - 1;
         if len > self.line_bytes_max {
-            return bad(start, Why::TooLong { len: len - 1, max: self.line_bytes_max });
+            return bad(start, Why::TooLong { len, max: self.line_bytes_max });
         }
         let series = self.warm.series(entry, &self.plain, &mut self.builder);
         let shape = self.shapes.shape(node, &mut self.builder, first);
@@ -269,12 +270,15 @@ impl Scanner {
             if self.shapes.depth(node) >= fields_max {
                 return bad(at, Why::TooManyFields { max: fields_max });
             }
-            let guess = self
-                .shapes
-                .guess(node)
-                .filter(|step| step.begins(bytes, at) && self.shapes.continues(step, bytes, at));
-            let (from, key) = match &guess {
-                Some(step) => (at + step.len as usize, None),
+            // What came here last time: where its value begins, its kind and node.
+            let guess = match self.shapes.guess(node) {
+                Some(step) if step.begins(bytes, at) && self.shapes.continues(step, bytes, at) => {
+                    Some((at + step.len as usize, step.kind, step.node))
+                }
+                _ => None,
+            };
+            let (from, key) = match guess {
+                Some((from, ..)) => (from, None),
                 None => {
                     let (key, from) = self.key(text, at, force)?;
                     (from, Some(key))
@@ -287,8 +291,8 @@ impl Scanner {
                 _ => return bad(end, Why::BehindValue),
             }
             self.builder.values().push(payload);
-            node = match (&guess, key) {
-                (Some(step), _) if step.kind == value_kind => step.node,
+            node = match (guess, key) {
+                (Some((_, kind, node)), _) if kind == value_kind => node,
                 (_, Some(key)) => self.shapes.child(node, key, value_kind, force)?,
                 _ => {
                     let (key, _) = self.key(text, at, force)?;
@@ -374,6 +378,11 @@ impl Scanner {
                     && matches!(byte(bytes, end), b',' | b' ' | b'\n')
                 {
                     return Ok((value.to_bits(), kind::F64, end));
+                }
+                if let Some((value, end)) = short_digits(bytes, start)
+                    && byte(bytes, end) == b'i'
+                {
+                    return Ok((value, kind::I64, end + 1));
                 }
                 number_value(bytes, start)
             }

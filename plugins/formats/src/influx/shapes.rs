@@ -163,9 +163,9 @@ impl Shapes {
 
     /// The step that was taken from `node` last.
     #[inline]
-    pub fn guess(&self, node: u32) -> Option<Step> {
+    pub fn guess(&self, node: u32) -> Option<&Step> {
         let guess = self.nodes.get(node as usize)?.guess;
-        (guess != ROOT).then(|| self.nodes[guess as usize].step)
+        (guess != ROOT).then(|| &self.nodes[guess as usize].step)
     }
 
     /// The key that stands in a text from `start` to `end`, with its equals sign, if it is known.

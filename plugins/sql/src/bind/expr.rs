@@ -1,10 +1,11 @@
 //! Binds expressions: names to columns, calls to functions, aggregates to accumulators; finds
 //! operands that cannot go together before there are points.
 
-use headwater_plugin_api::config::nearest;
 use regex::{Regex, RegexBuilder};
 
 use super::err;
+use super::kinds::choice;
+use super::names::{aggregate_function, has_aggregate, unknown};
 use crate::ast::{Call, CastTo, Expr, ExprKind, Literal, Scope as ColumnScope};
 use crate::canonical;
 use crate::error::{Area, Result, SqlError};
@@ -39,124 +40,6 @@ pub struct Binder {
     input_texts: Vec<String>,
     pub inputs: Vec<Node>,
     pub aggregates: Vec<AggregateCall>,
-}
-
-const AGGREGATES: &[(&str, AggregateFunction)] = &[
-    ("count", AggregateFunction::Count),
-    ("sum", AggregateFunction::Sum),
-    ("avg", AggregateFunction::Avg),
-    ("mean", AggregateFunction::Avg),
-    ("min", AggregateFunction::Min),
-    ("max", AggregateFunction::Max),
-    ("first", AggregateFunction::First),
-    ("last", AggregateFunction::Last),
-    ("stddev", AggregateFunction::Stddev),
-    ("stddev_samp", AggregateFunction::Stddev),
-    ("stddev_pop", AggregateFunction::StddevPop),
-    ("variance", AggregateFunction::Variance),
-    ("var_samp", AggregateFunction::Variance),
-    ("var_pop", AggregateFunction::VariancePop),
-    ("spread", AggregateFunction::Spread),
-];
-
-/// Functions that are known by name and do not run.
-const NOT_YET: &[&str] = &[
-    "quantile",
-    "median",
-    "exact_quantile",
-    "approx_distinct",
-    "mode",
-    "topk",
-    "histogram",
-    "rate",
-    "increase",
-    "delta",
-    "any_value",
-    "string_agg",
-    "forecast",
-    "partial",
-    "merge",
-    "lag",
-    "row_number",
-    "first_value",
-    "md5",
-    "sha256",
-    "hop",
-    "session",
-    "rows",
-];
-
-fn aggregate_function(name: &str) -> Option<AggregateFunction> {
-    AGGREGATES.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)
-}
-
-/// Calls `f` for the expression and all below it.
-fn visit(expr: &Expr, f: &mut impl FnMut(&Expr)) {
-    f(expr);
-    let mut each = |list: &[&Expr]| list.iter().for_each(|expr| visit(expr, f));
-    match &expr.kind {
-        ExprKind::Literal(_) | ExprKind::Column { .. } => {}
-        ExprKind::Negate(a)
-        | ExprKind::Not(a)
-        | ExprKind::IsNull { expr: a, .. }
-        | ExprKind::IsBool { expr: a, .. }
-        | ExprKind::Cast { expr: a, .. } => each(&[a]),
-        ExprKind::And(list) | ExprKind::Or(list) => each(&list.iter().collect::<Vec<_>>()),
-        ExprKind::Compare { left: a, right: b, .. }
-        | ExprKind::Arith { left: a, right: b, .. }
-        | ExprKind::Concat { left: a, right: b }
-        | ExprKind::Distinct { left: a, right: b, .. }
-        | ExprKind::Like { expr: a, pattern: b, .. }
-        | ExprKind::Matches { expr: a, pattern: b, .. } => each(&[a, b]),
-        ExprKind::Between { expr: a, low: b, high: c, .. } => each(&[a, b, c]),
-        ExprKind::In { expr: a, list, .. } => {
-            each(&[a]);
-            each(&list.iter().collect::<Vec<_>>());
-        }
-        ExprKind::Case { operand, whens, otherwise } => {
-            operand.iter().for_each(|a| each(&[a]));
-            whens.iter().for_each(|(a, b)| each(&[a, b]));
-            otherwise.iter().for_each(|a| each(&[a]));
-        }
-        ExprKind::Call(call) => each(&call.args.iter().collect::<Vec<_>>()),
-    }
-}
-
-/// Whether there is an aggregate in the expression.
-pub fn has_aggregate(expr: &Expr) -> bool {
-    let mut found = false;
-    visit(expr, &mut |expr| {
-        found |=
-            matches!(&expr.kind, ExprKind::Call(call) if aggregate_function(&call.name).is_some());
-    });
-    found
-}
-
-/// Refuses clauses of calls that are not honoured, before anything else is said about the statement.
-pub fn refuse_clauses(expr: &Expr) -> Result<()> {
-    let mut found = Ok(());
-    visit(expr, &mut |expr| {
-        if let (ExprKind::Call(Call { clause: Some((clause, at)), .. }), true) =
-            (&expr.kind, found.is_ok())
-        {
-            let instead = match *clause {
-                "FILTER" => "write aggregate(CASE WHEN condition THEN x END)",
-                "OVER" => "the form that works is an aggregate with GROUP BY time('10s')",
-                _ => "expected name(arguments)",
-            };
-            found = err(*at, format!("{clause} is not supported yet; {instead}"));
-        }
-    });
-    found
-}
-
-/// Whether the expression reads a column of that name.
-pub fn reads(expr: &Expr, wanted: &str) -> bool {
-    let mut found = false;
-    visit(expr, &mut |expr| {
-        found |= matches!(&expr.kind, ExprKind::Column { name, .. } if name == wanted);
-    });
-    found
 }
 
 /// A frame of one row without columns, for what is constant.
@@ -634,126 +517,6 @@ impl Binder {
         self.expect(&value_node, value.area, &[Kind::Text], "text")?;
         Ok(Node::Extract { value: value_node, pattern: regex, group })
     }
-
-    fn arith_kind(&self, op: crate::ast::ArithOp, a: Kind, b: Kind) -> Option<Kind> {
-        use crate::ast::ArithOp::{Add, Div, Mul, Sub};
-        use Kind::{Any, Float, Int, Interval, Null, Time};
-        Some(match (a, op, b) {
-            (Int, _, Int) => Int,
-            (Int | Float, _, Int | Float) => Float,
-            (Time, Add | Sub, Interval) | (Interval, Add, Time) => Time,
-            (Time, Sub, Time) | (Interval, Add | Sub, Interval) => Interval,
-            (Interval, Mul | Div, Int | Float) | (Int | Float, Mul, Interval) => Interval,
-            (Any | Null, _, Any | Null | Int | Float) | (Int | Float, _, Any | Null) => Any,
-            (Any | Null, Add | Sub | Mul, Interval) | (Interval, _, Any | Null) => Any,
-            (Any | Null, Sub, Time) | (Time, Add | Sub, Any | Null) | (Any | Null, Add, Time) => {
-                Any
-            }
-            _ => return None,
-        })
-    }
-
-    /// What is known of a node's kind.
-    pub fn kind(&self, node: &Node) -> Kind {
-        match node {
-            Node::Const(value) => match value {
-                Const::Null => Kind::Null,
-                Const::Bool(_) => Kind::Bool,
-                Const::Int(_) => Kind::Int,
-                Const::Float(_) => Kind::Float,
-                Const::Text(_) => Kind::Text,
-                Const::Time(_) => Kind::Time,
-                Const::Interval(_) => Kind::Interval,
-            },
-            Node::Column(number) => match self.columns.get(*number) {
-                Some(Column { scope: ColumnScope::Tag, .. }) => Kind::Text,
-                _ => Kind::Any,
-            },
-            Node::Time | Node::WindowStart | Node::WindowEnd => Kind::Time,
-            Node::Measurement | Node::Concat(..) | Node::Replace { .. } | Node::Extract { .. } => {
-                Kind::Text
-            }
-            Node::Key(number) => {
-                self.key_nodes.get(*number).map_or(Kind::Any, |node| self.kind(node))
-            }
-            Node::Aggregate(number) => match self.aggregates.get(*number) {
-                Some(call) => self.aggregate_kind(call),
-                None => Kind::Any,
-            },
-            Node::Negate(a) => self.kind(a),
-            Node::Not(_)
-            | Node::And(_)
-            | Node::Or(_)
-            | Node::Compare(..)
-            | Node::IsNull(..)
-            | Node::IsBool(..)
-            | Node::Distinct(..)
-            | Node::In(..)
-            | Node::Between { .. }
-            | Node::Like { .. }
-            | Node::Matches { .. } => Kind::Bool,
-            Node::Arith(op, a, b) => {
-                self.arith_kind(*op, self.kind(a), self.kind(b)).unwrap_or(Kind::Any)
-            }
-            Node::Case { whens, otherwise } => {
-                let mut nodes: Vec<&Node> = whens.iter().map(|(_, then)| then).collect();
-                nodes.extend(otherwise.as_deref());
-                self.chosen(&nodes)
-            }
-            Node::Cast(_, to) => match to {
-                CastTo::Int | CastTo::UInt => Kind::Int,
-                CastTo::Float => Kind::Float,
-                CastTo::Text => Kind::Text,
-                CastTo::Bool => Kind::Bool,
-                CastTo::Time => Kind::Time,
-                CastTo::Interval => Kind::Interval,
-            },
-            Node::Call(function, args) => match function {
-                Function::Abs => self.kind(&args[0]),
-                Function::Mod => {
-                    let (a, b) = (self.kind(&args[0]), self.kind(&args[1]));
-                    self.arith_kind(crate::ast::ArithOp::Mod, a, b).unwrap_or(Kind::Any)
-                }
-                Function::Least | Function::Greatest | Function::Coalesce => {
-                    self.chosen(&args.iter().collect::<Vec<_>>())
-                }
-                Function::NullIf => self.kind(&args[0]),
-                other => {
-                    let signature = functions::CATALOGUE.iter().find(|s| s.function == *other);
-                    signature.map_or(Kind::Any, |signature| signature.result)
-                }
-            },
-        }
-    }
-
-    fn chosen(&self, nodes: &[&Node]) -> Kind {
-        let kinds = nodes.iter().map(|node| self.kind(node));
-        kinds.fold(Kind::Null, |a, b| choice(a, b).unwrap_or(Kind::Any))
-    }
-
-    fn aggregate_kind(&self, call: &AggregateCall) -> Kind {
-        use AggregateFunction as A;
-        let input = call
-            .input
-            .and_then(|number| self.inputs.get(number))
-            .map_or(Kind::Any, |n| self.kind(n));
-        match call.function {
-            A::Count => Kind::Int,
-            A::Avg | A::Stddev | A::StddevPop | A::Variance | A::VariancePop => Kind::Float,
-            A::Sum | A::Spread | A::Min | A::Max | A::First | A::Last => input,
-        }
-    }
-}
-
-/// The kind of what may be a value of either kind; `None` if they do not go together.
-fn choice(a: Kind, b: Kind) -> Option<Kind> {
-    match (a, b) {
-        (a, b) if a == b => Some(a),
-        (Kind::Null, other) | (other, Kind::Null) => Some(other),
-        (Kind::Any, _) | (_, Kind::Any) => Some(Kind::Any),
-        (Kind::Int, Kind::Float) | (Kind::Float, Kind::Int) => Some(Kind::Float),
-        _ => None,
-    }
 }
 
 fn constant(literal: &Literal) -> Const {
@@ -839,18 +602,4 @@ fn regex(pattern: &Expr, fold: bool) -> Result<Box<Regex>> {
         };
         SqlError::new(pattern.area, format!("this is no regular expression: {sentence}"))
     })
-}
-
-fn unknown<T>(name: &str, area: Area) -> Result<T> {
-    if NOT_YET.contains(&name) {
-        return err(area, format!("{name} is not supported yet"));
-    }
-    let mut names: Vec<&str> =
-        functions::CATALOGUE.iter().flat_map(|s| s.names.iter().copied()).collect();
-    names.extend(AGGREGATES.iter().map(|(name, _)| *name));
-    names.extend(["window_start", "window_end", "regexp_replace", "regexp_extract", "time"]);
-    match nearest(name, names) {
-        Some(near) => err(area, format!("there is no function {name}; did you mean {near}?")),
-        None => err(area, format!("there is no function {name}")),
-    }
 }

@@ -2,6 +2,8 @@
 //! per point from what is computed per group, and refuses what cannot be honoured.
 
 mod expr;
+mod kinds;
+mod names;
 mod window;
 
 use headwater_plugin_api::config::GlobSet;
@@ -40,7 +42,7 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
         Item::Star(_) => None,
     });
     let clauses = statement.filter.iter().chain(&statement.group_by).chain(&statement.having);
-    items.chain(clauses).try_for_each(expr::refuse_clauses)?;
+    items.chain(clauses).try_for_each(names::refuse_clauses)?;
     let mut binder = Binder::default();
     let filters = match &statement.filter {
         None => Vec::new(),
@@ -50,7 +52,7 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
         || statement
             .items
             .iter()
-            .any(|item| matches!(item, Item::Expr { expr, .. } if expr::has_aggregate(expr)));
+            .any(|item| matches!(item, Item::Expr { expr, .. } if names::has_aggregate(expr)));
     let action = if is_aggregate {
         Action::Aggregate(aggregate(&mut binder, statement, options)?)
     } else {
@@ -166,7 +168,7 @@ fn aggregate(binder: &mut Binder, statement: &Statement, options: &Options) -> R
                 window = Some(found);
             }
             None => {
-                if expr::has_aggregate(expr) {
+                if names::has_aggregate(expr) {
                     return err(expr.area, "an aggregate cannot be a group key");
                 }
                 let text = canonical::text(expr);
@@ -236,8 +238,8 @@ fn named<'a>(expr: &'a Expr, statement: &'a Statement) -> Result<&'a Expr> {
     for item in items {
         if let Item::Expr { expr: meant, alias: Some(alias) } = item
             && alias.text == *name
-            && !expr::has_aggregate(meant)
-            && !expr::reads(meant, name)
+            && !names::has_aggregate(meant)
+            && !names::reads(meant, name)
         {
             return Ok(meant);
         }

@@ -1,0 +1,188 @@
+//! First and last values, by time.
+
+use std::cmp::Ordering;
+
+use super::kernel::{grow, retain};
+use super::{Accumulator, Input};
+use crate::error::Failures;
+use crate::eval::compare::float_order;
+use crate::vector::{Bits, Cell, Data, Kind, Vector};
+
+/// The first or last value.
+pub struct Ends {
+    last: bool,
+    values: Vec<(i64, Held)>,
+}
+
+/// A value of any kind, kept.
+#[derive(Debug, Clone, PartialEq)]
+enum Held {
+    None,
+    Bool(bool),
+    Float(f64),
+    Int(i64),
+    UInt(u64),
+    Text(Box<str>),
+    Time(i64),
+    Interval(i64),
+}
+
+impl Ends {
+    pub fn new(last: bool) -> Self {
+        Ends { last, values: Vec::new() }
+    }
+}
+
+impl Accumulator for Ends {
+    fn clear(&mut self) {
+        self.values.clear();
+    }
+
+    fn byte_size(&self) -> usize {
+        self.values.capacity() * size_of::<(i64, Held)>()
+    }
+
+    fn retain(&mut self, keep: &[bool]) {
+        retain(&mut self.values, keep);
+    }
+
+    fn add(&mut self, values: &Vector<'_>, input: &Input<'_>, _failures: &mut Failures) {
+        grow(&mut self.values, input.len, (0, Held::None));
+        for (row, group) in input.groups.iter().enumerate() {
+            let cell = values.cell(row);
+            if cell == Cell::Null {
+                continue;
+            }
+            let time = (input.time)(row);
+            let (old_time, old) = &mut self.values[*group as usize];
+            let order = match (&old, self.last) {
+                (Held::None, _) => Ordering::Greater,
+                (_, true) => time.cmp(old_time),
+                (_, false) => (*old_time).cmp(&time),
+            };
+            // At equal times the greatest value counts.
+            if order.is_gt() || order.is_eq() && old.order(cell).is_lt() {
+                *old_time = time;
+                *old = Held::of(cell);
+            }
+        }
+    }
+
+    fn finish(&self, groups: &[u32], _failures: &mut Failures) -> Vector<'_> {
+        let held =
+            |group: &u32| self.values.get(*group as usize).map_or(&Held::None, |(_, held)| held);
+        let n = groups.len();
+        let mut kind = Kind::Null;
+        for group in groups {
+            kind = match (kind, held(group).kind()) {
+                (kind, Kind::Null) => kind,
+                (Kind::Null, other) => other,
+                (a, b) if a == b => a,
+                (Kind::Int, Kind::Float) | (Kind::Float, Kind::Int) => Kind::Float,
+                _ => Kind::Text,
+            };
+        }
+        let valid = Bits::of(n, |row| *held(&groups[row]) != Held::None);
+        macro_rules! gather {
+            ($cell:ident($value:ident) => $map:expr, $default:expr) => {
+                groups
+                    .iter()
+                    .map(|group| match held(group).cell() {
+                        Cell::$cell($value, ..) => $map,
+                        _ => $default,
+                    })
+                    .collect()
+            };
+        }
+        let data = match kind {
+            Kind::Null | Kind::Any => return Vector::null(),
+            Kind::Bool => Data::Bool(Bits::of(n, |row| *held(&groups[row]) == Held::Bool(true))),
+            Kind::Int => Data::Int {
+                values: gather!(Int(value) => value, 0),
+                unsigned: groups.iter().any(|group| matches!(held(group), Held::UInt(_))),
+            },
+            Kind::Float => Data::Float(
+                groups
+                    .iter()
+                    .map(|group| match held(group).cell() {
+                        Cell::Float(value) => value,
+                        Cell::Int(value, _) => value as f64,
+                        _ => 0.0,
+                    })
+                    .collect(),
+            ),
+            Kind::Time => Data::Time(gather!(Time(value) => value, 0)),
+            Kind::Interval => Data::Interval(gather!(Interval(value) => value, 0)),
+            Kind::Text => Data::Text(
+                groups.iter().map(|g| held(g).cell().text().unwrap_or_default()).collect(),
+            ),
+        };
+        Vector::with(data, (valid.count() < n).then_some(valid))
+    }
+}
+
+impl Held {
+    fn of(cell: Cell<'_>) -> Held {
+        match cell {
+            Cell::Null => Held::None,
+            Cell::Bool(value) => Held::Bool(value),
+            Cell::Float(value) => Held::Float(value),
+            Cell::Int(value, unsigned) => match (i64::try_from(value), unsigned) {
+                (Ok(value), false) => Held::Int(value),
+                (Ok(value), true) if value < 0 => Held::Int(value),
+                _ => Held::UInt(value as u64),
+            },
+            Cell::Text(text) => Held::Text(text.into()),
+            Cell::Time(nanos) => Held::Time(nanos),
+            Cell::Interval(nanos) => Held::Interval(nanos),
+        }
+    }
+
+    fn cell(&self) -> Cell<'_> {
+        match self {
+            Held::None => Cell::Null,
+            Held::Bool(value) => Cell::Bool(*value),
+            Held::Float(value) => Cell::Float(*value),
+            Held::Int(value) => Cell::Int((*value).into(), false),
+            Held::UInt(value) => Cell::Int((*value).into(), true),
+            Held::Text(text) => Cell::Text(text),
+            Held::Time(nanos) => Cell::Time(*nanos),
+            Held::Interval(nanos) => Cell::Interval(*nanos),
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Held::None => Kind::Null,
+            Held::Bool(_) => Kind::Bool,
+            Held::Float(_) => Kind::Float,
+            Held::Int(_) | Held::UInt(_) => Kind::Int,
+            Held::Text(_) => Kind::Text,
+            Held::Time(_) => Kind::Time,
+            Held::Interval(_) => Kind::Interval,
+        }
+    }
+
+    /// How it compares with a value; kinds that do not compare have an order of their own.
+    fn order(&self, cell: Cell<'_>) -> Ordering {
+        let rank = |cell: &Cell<'_>| match cell {
+            Cell::Null => 0,
+            Cell::Bool(_) => 1,
+            Cell::Int(..) | Cell::Float(_) => 2,
+            Cell::Interval(_) => 3,
+            Cell::Time(_) => 4,
+            Cell::Text(_) => 5,
+        };
+        let own = self.cell();
+        match (own, cell) {
+            (Cell::Bool(a), Cell::Bool(b)) => a.cmp(&b),
+            (Cell::Int(a, _), Cell::Int(b, _)) => a.cmp(&b),
+            (Cell::Float(a), Cell::Float(b)) => float_order(a, b),
+            (Cell::Int(a, _), Cell::Float(b)) => float_order(a as f64, b),
+            (Cell::Float(a), Cell::Int(b, _)) => float_order(a, b as f64),
+            (Cell::Text(a), Cell::Text(b)) => a.cmp(b),
+            (Cell::Time(a), Cell::Time(b)) | (Cell::Interval(a), Cell::Interval(b)) => a.cmp(&b),
+            (a, b) => rank(&a).cmp(&rank(&b)),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Loops that accumulators share, and how their arrays grow and shrink.
+
+use crate::error::Failures;
+use crate::eval::fits;
+use crate::vector::{Bits, Data, Vector};
+
+/// Makes an array `len` long. Large ones grow by a quarter: doubling would waste half of the memory
+/// of a million groups.
+pub fn grow<T: Clone>(list: &mut Vec<T>, len: usize, value: T) {
+    if list.len() < len {
+        if list.capacity() < len {
+            let more = (len - list.len()).max(list.len() / 4).max(16);
+            list.reserve_exact(more);
+        }
+        list.resize(len, value);
+    }
+}
+
+/// Keeps the marked elements.
+pub fn retain<T>(list: &mut Vec<T>, keep: &[bool]) {
+    let mut at = 0;
+    list.retain(|_| {
+        at += 1;
+        keep.get(at - 1).copied().unwrap_or(false)
+    });
+    list.shrink_to(list.len() + list.len() / 4);
+}
+
+/// Calls `f` with the place of each value that is not NULL, and its group.
+#[inline]
+pub fn each(values: &Vector<'_>, groups: &[u32], mut f: impl FnMut(usize, usize)) {
+    match (&values.valid, values.constant) {
+        (None, false) => groups.iter().enumerate().for_each(|(row, group)| f(row, *group as usize)),
+        (None, true) => groups.iter().for_each(|group| f(0, *group as usize)),
+        (Some(valid), _) => {
+            for (row, group) in groups.iter().enumerate() {
+                let at = values.place(row);
+                if valid.get(at) {
+                    f(at, *group as usize);
+                }
+            }
+        }
+    }
+}
+
+/// Calls `f` with the group and value of each row that is not NULL. `list` holds the values.
+#[inline]
+pub fn each_value<T: Copy>(
+    values: &Vector<'_>,
+    list: &[T],
+    groups: &[u32],
+    mut f: impl FnMut(usize, T),
+) {
+    if values.valid.is_none() && !values.constant {
+        // No NULL and no look-up: the loop that most points take.
+        groups.iter().zip(list).for_each(|(group, value)| f(*group as usize, *value));
+    } else {
+        each(values, groups, |at, group| f(group, list[at]));
+    }
+}
+
+/// How many of `n` values are not NULL.
+pub fn count(values: &Vector<'_>, n: usize) -> u64 {
+    values.validity(n).map_or(n, |valid| valid.count()) as u64
+}
+
+/// Counts as integers.
+pub fn counts<'a>(list: &[u64], groups: &[u32]) -> Vector<'a> {
+    let value = |group: &u32| i128::from(list.get(*group as usize).copied().unwrap_or(0));
+    Vector::new(Data::Int { values: groups.iter().map(value).collect(), unsigned: false })
+}
+
+/// Floats, NULL where there is none or it is not finite, which is counted.
+pub fn numbers<'a>(
+    groups: &[u32],
+    failures: &mut Failures,
+    f: impl Fn(usize) -> Option<f64>,
+) -> Vector<'a> {
+    let mut values = Vec::with_capacity(groups.len());
+    let mut valid = Bits::new(groups.len(), true);
+    for (row, group) in groups.iter().enumerate() {
+        let value = f(*group as usize);
+        failures.overflow += u64::from(value.is_some_and(|value| !value.is_finite()));
+        let value = value.filter(|value| value.is_finite());
+        if value.is_none() {
+            valid.clear(row);
+        }
+        values.push(value.unwrap_or_default());
+    }
+    let all = valid.count() == groups.len();
+    Vector::with(Data::Float(values), (!all).then_some(valid))
+}
+
+/// Integers, NULL where there is none or it does not fit, which is counted.
+pub fn integers<'a>(
+    groups: &[u32],
+    unsigned: bool,
+    failures: &mut Failures,
+    f: impl Fn(usize) -> Option<i128>,
+) -> Vector<'a> {
+    let mut values = Vec::with_capacity(groups.len());
+    let mut valid = Bits::new(groups.len(), true);
+    for (row, group) in groups.iter().enumerate() {
+        let value = f(*group as usize);
+        failures.overflow += u64::from(value.is_some_and(|value| !fits(value)));
+        let value = value.filter(|value| fits(*value));
+        if value.is_none() {
+            valid.clear(row);
+        }
+        values.push(value.unwrap_or_default());
+    }
+    let all = valid.count() == groups.len();
+    Vector::with(Data::Int { values, unsigned }, (!all).then_some(valid))
+}

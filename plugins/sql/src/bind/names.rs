@@ -1,0 +1,142 @@
+//! Names of functions, and what is asked of an expression before it is bound.
+
+use headwater_plugin_api::config::nearest;
+
+use super::err;
+use crate::ast::{Call, Expr, ExprKind};
+use crate::error::{Area, Result};
+use crate::eval::functions;
+use crate::plan::AggregateFunction;
+
+const AGGREGATES: &[(&str, AggregateFunction)] = &[
+    ("count", AggregateFunction::Count),
+    ("sum", AggregateFunction::Sum),
+    ("avg", AggregateFunction::Avg),
+    ("mean", AggregateFunction::Avg),
+    ("min", AggregateFunction::Min),
+    ("max", AggregateFunction::Max),
+    ("first", AggregateFunction::First),
+    ("last", AggregateFunction::Last),
+    ("stddev", AggregateFunction::Stddev),
+    ("stddev_samp", AggregateFunction::Stddev),
+    ("stddev_pop", AggregateFunction::StddevPop),
+    ("variance", AggregateFunction::Variance),
+    ("var_samp", AggregateFunction::Variance),
+    ("var_pop", AggregateFunction::VariancePop),
+    ("spread", AggregateFunction::Spread),
+];
+
+/// Functions that are known by name and do not run.
+const NOT_YET: &[&str] = &[
+    "quantile",
+    "median",
+    "exact_quantile",
+    "approx_distinct",
+    "mode",
+    "topk",
+    "histogram",
+    "rate",
+    "increase",
+    "delta",
+    "any_value",
+    "string_agg",
+    "forecast",
+    "partial",
+    "merge",
+    "lag",
+    "row_number",
+    "first_value",
+    "md5",
+    "sha256",
+    "hop",
+    "session",
+    "rows",
+];
+
+pub fn aggregate_function(name: &str) -> Option<AggregateFunction> {
+    AGGREGATES.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)
+}
+
+/// Calls `f` for the expression and all below it.
+fn visit(expr: &Expr, f: &mut impl FnMut(&Expr)) {
+    f(expr);
+    let mut each = |list: &[&Expr]| list.iter().for_each(|expr| visit(expr, f));
+    match &expr.kind {
+        ExprKind::Literal(_) | ExprKind::Column { .. } => {}
+        ExprKind::Negate(a)
+        | ExprKind::Not(a)
+        | ExprKind::IsNull { expr: a, .. }
+        | ExprKind::IsBool { expr: a, .. }
+        | ExprKind::Cast { expr: a, .. } => each(&[a]),
+        ExprKind::And(list) | ExprKind::Or(list) => each(&list.iter().collect::<Vec<_>>()),
+        ExprKind::Compare { left: a, right: b, .. }
+        | ExprKind::Arith { left: a, right: b, .. }
+        | ExprKind::Concat { left: a, right: b }
+        | ExprKind::Distinct { left: a, right: b, .. }
+        | ExprKind::Like { expr: a, pattern: b, .. }
+        | ExprKind::Matches { expr: a, pattern: b, .. } => each(&[a, b]),
+        ExprKind::Between { expr: a, low: b, high: c, .. } => each(&[a, b, c]),
+        ExprKind::In { expr: a, list, .. } => {
+            each(&[a]);
+            each(&list.iter().collect::<Vec<_>>());
+        }
+        ExprKind::Case { operand, whens, otherwise } => {
+            operand.iter().for_each(|a| each(&[a]));
+            whens.iter().for_each(|(a, b)| each(&[a, b]));
+            otherwise.iter().for_each(|a| each(&[a]));
+        }
+        ExprKind::Call(call) => each(&call.args.iter().collect::<Vec<_>>()),
+    }
+}
+
+/// Whether there is an aggregate in the expression.
+pub fn has_aggregate(expr: &Expr) -> bool {
+    let mut found = false;
+    visit(expr, &mut |expr| {
+        found |=
+            matches!(&expr.kind, ExprKind::Call(call) if aggregate_function(&call.name).is_some());
+    });
+    found
+}
+
+/// Refuses clauses of calls that are not honoured, before anything else is said about the statement.
+pub fn refuse_clauses(expr: &Expr) -> Result<()> {
+    let mut found = Ok(());
+    visit(expr, &mut |expr| {
+        if let (ExprKind::Call(Call { clause: Some((clause, at)), .. }), true) =
+            (&expr.kind, found.is_ok())
+        {
+            let instead = match *clause {
+                "FILTER" => "write aggregate(CASE WHEN condition THEN x END)",
+                "OVER" => "the form that works is an aggregate with GROUP BY time('10s')",
+                _ => "expected name(arguments)",
+            };
+            found = err(*at, format!("{clause} is not supported yet; {instead}"));
+        }
+    });
+    found
+}
+
+/// Whether the expression reads a column of that name.
+pub fn reads(expr: &Expr, wanted: &str) -> bool {
+    let mut found = false;
+    visit(expr, &mut |expr| {
+        found |= matches!(&expr.kind, ExprKind::Column { name, .. } if name == wanted);
+    });
+    found
+}
+
+/// Refuses a name that is no function.
+pub fn unknown<T>(name: &str, area: Area) -> Result<T> {
+    if NOT_YET.contains(&name) {
+        return err(area, format!("{name} is not supported yet"));
+    }
+    let mut names: Vec<&str> =
+        functions::CATALOGUE.iter().flat_map(|s| s.names.iter().copied()).collect();
+    names.extend(AGGREGATES.iter().map(|(name, _)| *name));
+    names.extend(["window_start", "window_end", "regexp_replace", "regexp_extract", "time"]);
+    match nearest(name, names) {
+        Some(near) => err(area, format!("there is no function {name}; did you mean {near}?")),
+        None => err(area, format!("there is no function {name}")),
+    }
+}
