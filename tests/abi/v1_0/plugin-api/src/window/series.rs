@@ -10,7 +10,7 @@ use crate::batch::{Batch, SeriesRef};
 pub struct SeriesCache<T> {
     series: Groups,
     values: Vec<T>,
-    /// Number in `series` by the producer's hint, plus one.
+    /// Number in `series` plus one, by the hint as it stands in the table of series: 0 is none.
     by_hint: Vec<u32>,
     /// Number in `series` by the index in the batch at hand.
     numbers: Vec<u32>,
@@ -53,28 +53,31 @@ impl<T> SeriesCache<T> {
         if self.series.len() + count > Self::MAX && self.series.len() > Self::MAX / 2 {
             self.clear();
         }
+        let tables = batch.series_table();
+        let (entries, arena) = (tables.series(), tables.arena());
         let mut numbers = std::mem::take(&mut self.numbers);
         numbers.clear();
-        for index in 0..count as u32 {
-            let series = batch.series(index);
-            numbers.push(self.resolve(&series, &mut make));
+        numbers.reserve(count);
+        for (index, entry) in entries.iter().enumerate() {
+            // The fast path looks at the entry itself: most series were met before.
+            let start = entry.text as usize;
+            let key = arena.get(start..start + entry.key_len as usize).unwrap_or_default();
+            let hinted = self.by_hint.get(entry.hint as usize).copied().unwrap_or(0);
+            numbers.push(match hinted.checked_sub(1) {
+                Some(number) if self.series.is(number, entry.hash, key) => number,
+                _ => self.resolve(&batch.series(index as u32), entry.hint, &mut make),
+            });
         }
         self.numbers = numbers;
     }
 
-    #[inline]
     fn resolve(
         &mut self,
         series: &SeriesRef<'_>,
+        hint: u32,
         make: &mut impl FnMut(&SeriesRef<'_>) -> T,
     ) -> u32 {
         let key = series.key().as_bytes();
-        let hint = series.hint().unwrap_or(u32::MAX) as usize;
-        if let Some(number) = self.by_hint.get(hint).and_then(|number| number.checked_sub(1))
-            && self.series.is(number, series.hash(), key)
-        {
-            return number;
-        }
         let number = match self.series.find(series.hash(), key) {
             Some(number) => number,
             None => {
@@ -84,7 +87,8 @@ impl<T> SeriesCache<T> {
                 self.series.intern(series.hash(), key).unwrap_or_default()
             }
         };
-        if hint < Self::MAX * 4 {
+        let hint = hint as usize;
+        if (1..Self::MAX * 4).contains(&hint) {
             if self.by_hint.len() <= hint {
                 self.by_hint.resize(hint + 1, 0);
             }
@@ -97,6 +101,11 @@ impl<T> SeriesCache<T> {
     #[inline]
     pub fn number(&self, index: u32) -> Option<usize> {
         self.numbers.get(index as usize).map(|&number| number as usize)
+    }
+
+    /// The values of all series of the batch at hand, in the order of its table.
+    pub fn batch_values(&self) -> impl Iterator<Item = Option<&T>> {
+        self.numbers.iter().map(|number| self.values.get(*number as usize))
     }
 
     /// The value of a series of the batch at hand, by its index there.
