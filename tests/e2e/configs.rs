@@ -81,7 +81,8 @@ fn the_gateway_renames_and_aggregates() {
     );
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.send_to(b"climate,dev=sensor-4.hall-1 temp=5\n", udp).unwrap();
-    // What was handed over is read at the stop, which closes the windows.
+    agent.udp_is_read(udp);
+    // The stop closes the windows.
     let ended = agent.stop();
     let found = points::parse(&ended.stdout);
     let of = |device: &str| {

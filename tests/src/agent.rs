@@ -228,6 +228,24 @@ impl Agent {
         self.until("a UDP socket", |agent| agent.sockets("udp", "07").first().copied())
     }
 
+    /// Waits until the kernel holds no datagram for a UDP socket that was not read.
+    ///
+    /// # Panics
+    /// If there are some for too long.
+    pub fn udp_is_read(&mut self, address: SocketAddr) {
+        let local = format!(":{:04X}", address.port());
+        self.until("a read UDP socket", |_| {
+            let table = std::fs::read_to_string("/proc/net/udp").ok()?;
+            let mut sockets = table.lines().map(|line| line.split_whitespace());
+            let mut queue = sockets.find_map(|mut words| {
+                words.nth(1).filter(|word| word.ends_with(&local))?;
+                words.nth(2)
+            });
+            let (_, unread) = queue.take()?.split_once(':')?;
+            (u64::from_str_radix(unread, 16) == Ok(0)).then_some(())
+        });
+    }
+
     /// The addresses of its IPv4 sockets in a state, found by inode.
     fn sockets(&self, table: &str, state: &str) -> Vec<SocketAddr> {
         let mut inodes = Vec::new();

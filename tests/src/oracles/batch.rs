@@ -136,6 +136,8 @@ fn edit(batch: &Batch) {
 
 #[cfg(test)]
 mod tests {
+    use headwater_plugin_api::batch::layout;
+
     use super::*;
     use crate::load::Random;
 
@@ -144,6 +146,21 @@ mod tests {
         let batch = Batch::deserialize(&sample()).unwrap();
         assert_eq!(batch.len(), 6);
         read(&sample());
+    }
+
+    #[test]
+    fn what_was_found() {
+        // Text that became a reserved kind kept its place in an arena that it had left.
+        let mut bytes = sample();
+        for at in 0..bytes.len() {
+            if bytes[at] == layout::kind::TEXT {
+                for kind in [layout::kind::BYTES, layout::kind::JSON] {
+                    bytes[at] = kind;
+                    read(&bytes);
+                }
+                bytes[at] = layout::kind::TEXT;
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,10 @@
 use std::collections::BTreeMap;
 
 use headwater_formats::influx::InfluxParser;
+use headwater_plugin_api::abi::module::ParserPlugin;
+use headwater_plugin_api::abi::shim;
 use headwater_plugin_api::batch::{PointRef, Value};
+use headwater_plugin_api::testkit::Collected;
 use influxdb_line_protocol::FieldValue;
 
 use super::{DEFAULT_TIME, parse, shown};
@@ -320,16 +323,24 @@ pub fn lines(text: &[u8]) -> Vec<&[u8]> {
     lines
 }
 
+/// What a new parser makes of a text.
+fn parsed(text: &[u8]) -> Collected {
+    thread_local! {
+        static PLUGIN: ParserPlugin = shim::parser::<InfluxParser>("0.0.0");
+    }
+    PLUGIN.with(|plugin| parse(plugin, "", text))
+}
+
 /// Holds a text against its lines one by one, and each line against the crate.
 ///
 /// # Panics
 /// On a difference that is not in [`DEVIATIONS`].
 pub fn check(text: &[u8]) {
-    let whole = parse::<InfluxParser>("", text);
+    let whole = parsed(text);
     let mut points = Vec::new();
     let mut bad = 0;
     for line in lines(text) {
-        let alone = parse::<InfluxParser>("", &[line, b"\n"].concat());
+        let alone = parsed(&[line, b"\n"].concat());
         let found: Vec<Plain> =
             alone.batches.iter().flat_map(|batch| batch.points().map(|p| ours(&p))).collect();
         assert!(found.len() + alone.bad.len() <= 1, "several records in {}", shown(line));
@@ -556,7 +567,7 @@ mod tests {
     fn each_deviation_is_one() {
         for deviation in DEVIATIONS {
             let line = deviation.example;
-            let alone = parse::<InfluxParser>("", &[line.as_bytes(), b"\n"].concat());
+            let alone = parsed(&[line.as_bytes(), b"\n"].concat());
             let found: Vec<Plain> =
                 alone.batches.iter().flat_map(|batch| batch.points().map(|p| ours(&p))).collect();
             let why = alone.bad.first().map(|bad| &*bad.message);

@@ -5,20 +5,32 @@ pub mod batch;
 pub mod influx;
 pub mod json;
 
-use headwater_plugin_api::plugin::Parser;
-use headwater_plugin_api::testkit::{self, Collected};
+use std::sync::Arc;
 
-/// What a new parser makes of a text.
+use headwater_plugin_api::abi::instance::{Chunk, PADDING, ParserInstance};
+use headwater_plugin_api::abi::module::ParserPlugin;
+use headwater_plugin_api::abi::serve;
+use headwater_plugin_api::testkit::{self, Collected, TestHost};
+
+/// What a new parser makes of a text. The plugin's table is the caller's: one lives as long as the
+/// process.
 ///
 /// # Panics
 /// If it gives the whole text up: bad records cost themselves alone.
-pub fn parse<P: Parser>(config: &str, text: &[u8]) -> Collected {
-    let mut parser = match testkit::parser::<P>(config) {
+pub fn parse(plugin: &ParserPlugin, config: &str, text: &[u8]) -> Collected {
+    let host = serve::host(Arc::new(TestHost::default()) as _);
+    let mut parser = match ParserInstance::make(plugin, config, host) {
         Ok(parser) => parser,
         Err(error) => panic!("the parser refuses its options: {error}"),
     };
-    let (collected, result) = parser.parse(text, DEFAULT_TIME);
-    assert!(result.is_ok(), "the parser gave up: {result:?}\n{:?}", String::from_utf8_lossy(text));
+    let mut padded = text.to_vec();
+    padded.resize(text.len() + PADDING, 0);
+    let chunk = Chunk { padded: &padded, last: true, default_time_ns: DEFAULT_TIME, origin: 1 };
+    let mut collected = Collected::default();
+    let result = serve::with_sink(&mut collected, |sink| {
+        parser.parse(&testkit::context(DEFAULT_TIME), &chunk, sink)
+    });
+    assert!(result.is_ok(), "the parser gave up: {result:?}\n{}", shown(text));
     collected
 }
 
