@@ -685,6 +685,8 @@ impl Running {
     fn stop_blocking(self: &Arc<Self>, deadline: Instant) -> u64 {
         // 1. Inputs take nothing more in. What peers have handed over already is read.
         let reading = Instant::now() + (deadline - Instant::now()) / 3;
+        // Peers whose connection the kernel has taken may have handed over everything already.
+        self.reactor.drain(reading);
         for service in &self.services {
             service.pause();
         }

@@ -213,7 +213,7 @@ fn print(options: &Options, parsed: &parse::Parsed, measured: &[Measured]) {
     }
     println!(
         "\nThe bars are multiples of the crate's speed, so that they hold on this machine too. \
-         Resident memory: {} MiB.",
+         Resident memory: {} MiB; `!` is above it, `!!` above twice as much.",
         BAR_BYTES >> 20
     );
 }
@@ -237,7 +237,11 @@ fn print_row(points: f64, crate_rate: f64, measured: &Measured) {
         format!(
             "{:.1}{}",
             peak / f64::from(1 << 20),
-            if peak > BAR_BYTES as f64 { "!" } else { "" }
+            match peak / BAR_BYTES as f64 {
+                over if over > 2.0 => "!!",
+                over if over > 1.0 => "!",
+                _ => "",
+            }
         ),
         cpu / crate_rate,
         bar,
