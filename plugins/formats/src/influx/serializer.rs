@@ -10,7 +10,7 @@ use headwater_plugin_api::config::Size;
 use headwater_plugin_api::plugin::{Context, Counter, Error, Host, Plugin, Serializer};
 use memchr::memchr2;
 
-use crate::number::write::{Times, double, signed, unsigned};
+use crate::number::write::{BLOCK, Stage, Times, Writer, stage};
 
 headwater_plugin_api::config! {
     /// InfluxDB line protocol: `measurement,tag=value field=value time`.
@@ -34,11 +34,13 @@ pub struct InfluxSerializer {
     sort_fields: bool,
     uint_support: bool,
     omit_timestamp: bool,
-    /// By shape of the batch: its pieces' range, empty until it is met.
+    /// By shape of the batch: its pieces' range.
     shapes: Vec<(u32, u32)>,
     pieces: Vec<Piece>,
     texts: Buffer<u8>,
     times: Times,
+    /// `None` while it is in use.
+    stage: Option<Stage>,
     fields_dropped: Counter,
     points_dropped: Counter,
 }
@@ -51,9 +53,6 @@ struct Piece {
     slot: u32,
     kind: u8,
 }
-
-/// What a copy of fixed size may read behind the pieces.
-const COPY: usize = 16;
 
 impl Plugin for InfluxSerializer {
     type Config = InfluxSerializerConfig;
@@ -70,6 +69,7 @@ impl Plugin for InfluxSerializer {
             pieces: Vec::new(),
             texts: Buffer::new(),
             times: Times::default(),
+            stage: Some(stage()),
             fields_dropped: host.counter("fields_dropped"),
             points_dropped: host.counter("points_dropped"),
         })
@@ -84,13 +84,22 @@ impl Serializer for InfluxSerializer {
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
         self.prepare(batch);
+        let stage = self.stage.take().unwrap_or_else(stage);
+        let mut writer = Writer::new(std::mem::take(out), stage);
         if self.line_bytes_max > 0 {
-            batch.rows().for_each(|(_, row)| self.bounded_line(batch, row, out));
+            batch.rows().for_each(|(_, row)| self.bounded_line(batch, row, &mut writer));
         } else if batch.selection().is_none() {
-            batch.tables().rows().iter().for_each(|row| self.line(batch, row, out));
+            for row in batch.tables().rows() {
+                self.line(batch, row, &mut writer);
+            }
         } else {
-            batch.rows().for_each(|(_, row)| self.line(batch, row, out));
+            for (_, row) in batch.rows() {
+                self.line(batch, row, &mut writer);
+            }
         }
+        let (text, stage) = writer.finish();
+        *out = text;
+        self.stage = Some(stage);
         Ok(())
     }
 }
@@ -123,7 +132,7 @@ impl InfluxSerializer {
             }
             self.shapes.push((first as u32, self.pieces.len() as u32));
         }
-        self.texts.extend_from_slice(&[0; COPY]);
+        self.texts.extend_from_slice(&[0; BLOCK]);
     }
 
     fn pieces(&self, row: &Row) -> &[Piece] {
@@ -131,29 +140,80 @@ impl InfluxSerializer {
         self.pieces.get(first as usize..end as usize).unwrap_or_default()
     }
 
-    fn line(&mut self, batch: &Batch, row: &Row, out: &mut Vec<u8>) {
+    #[inline(always)]
+    fn line(&mut self, batch: &Batch, row: &Row, out: &mut Writer) {
         let start = out.len();
-        out.extend_from_slice(batch.series(row.series).key().as_bytes());
+        out.text(batch.series(row.series).key().as_bytes());
         let fields = out.len();
         let payloads = batch.payloads(row);
         let arena = batch.tables().arena();
         for piece in self.pieces(row) {
-            let at = out.len();
-            self.put_piece(out, piece);
             let payload = payloads.get(piece.slot as usize).copied().unwrap_or_default();
-            if !self.put_value(out, piece.kind, payload, arena) {
-                out.truncate(at);
-            }
+            self.put_field(out, piece, payload, arena);
+        }
+        if out.len() == fields {
+            out.truncate(start);
+            self.points_dropped.add(1);
+            return;
         }
         // The first field may have been left out.
-        match out.get_mut(fields) {
-            Some(first) => *first = b' ',
-            None => {
-                out.truncate(start);
-                self.points_dropped.add(1);
-                return;
+        out.set(fields, b' ');
+        self.put_end(out, row);
+    }
+
+    /// Writes a point on as many lines as it needs.
+    #[inline(never)]
+    fn bounded_line(&mut self, batch: &Batch, row: &Row, out: &mut Writer) {
+        let before = out.len();
+        self.put_end(out, row);
+        let end = out.take_from(before);
+        let key = batch.series(row.series);
+        let key = key.key().as_bytes();
+        let payloads = batch.payloads(row);
+        let arena = batch.tables().arena();
+        // Bytes of the line under construction.
+        let mut len = 0;
+        let mut wrote = false;
+        for piece in self.pieces(row) {
+            let before = out.len();
+            let payload = payloads.get(piece.slot as usize).copied().unwrap_or_default();
+            self.put_field(out, piece, payload, arena);
+            let field = out.len() - before;
+            if field == 0 {
+                continue;
             }
+            if key.len() + field + end.len() > self.line_bytes_max {
+                out.truncate(before);
+                self.fields_dropped.add(1);
+                continue;
+            }
+            wrote = true;
+            if len > 0 && len + field + end.len() <= self.line_bytes_max {
+                out.set(before, b',');
+                len += field;
+                continue;
+            }
+            let field = out.take_from(before);
+            if len > 0 {
+                out.text(&end);
+            }
+            out.text(key);
+            let at = out.len();
+            out.text(&field);
+            out.set(at, b' ');
+            len = key.len() + field.len();
         }
+        if wrote {
+            out.text(&end);
+        } else {
+            self.points_dropped.add(1);
+        }
+    }
+
+    /// Writes the time and the line's end.
+    #[inline(always)]
+    fn put_end(&mut self, out: &mut Writer, row: &Row) {
+        out.reserve();
         if !self.omit_timestamp {
             out.push(b' ');
             self.times.write(out, row.time);
@@ -161,114 +221,51 @@ impl InfluxSerializer {
         out.push(b'\n');
     }
 
-    /// Writes a point on as many lines as it needs.
-    #[inline(never)]
-    fn bounded_line(&mut self, batch: &Batch, row: &Row, out: &mut Vec<u8>) {
-        let mut end = Vec::with_capacity(24);
-        if !self.omit_timestamp {
-            end.push(b' ');
-            self.times.write(&mut end, row.time);
-        }
-        end.push(b'\n');
-        let key = batch.series(row.series);
-        let key = key.key().as_bytes();
-        let payloads = batch.payloads(row);
-        let arena = batch.tables().arena();
-        let mut pair = Vec::new();
-        // Bytes of the line under construction.
-        let mut len = 0;
-        let mut wrote = false;
-        for piece in self.pieces(row) {
-            pair.clear();
-            self.put_piece(&mut pair, piece);
-            let payload = payloads.get(piece.slot as usize).copied().unwrap_or_default();
-            if !self.put_value(&mut pair, piece.kind, payload, arena) {
-                continue;
-            }
-            if key.len() + pair.len() + end.len() > self.line_bytes_max {
-                self.fields_dropped.add(1);
-                continue;
-            }
-            if len > 0 && len + pair.len() + end.len() > self.line_bytes_max {
-                out.extend_from_slice(&end);
-                len = 0;
-            }
-            if len == 0 {
-                out.extend_from_slice(key);
-                len = key.len();
-                pair[0] = b' ';
-            } else {
-                pair[0] = b',';
-            }
-            out.extend_from_slice(&pair);
-            len += pair.len();
-            wrote = true;
-        }
-        if wrote {
-            out.extend_from_slice(&end);
-        } else {
-            self.points_dropped.add(1);
-        }
-    }
-
+    /// Writes a field, or nothing if its value cannot be written.
     #[inline(always)]
-    fn put_piece(&self, out: &mut Vec<u8>, piece: &Piece) {
-        let (from, len) = (piece.text as usize, piece.len as usize);
-        let end = out.len() + len;
-        let Some(text) = self.texts.get(from..) else { return };
-        match text.first_chunk::<COPY>() {
-            Some(block) if len <= COPY => out.extend_from_slice(block),
-            _ => out.extend_from_slice(text.get(..len).unwrap_or_default()),
+    fn put_field(&self, out: &mut Writer, piece: &Piece, payload: u64, arena: &[u8]) {
+        if piece.kind == kind::F64 && !f64::from_bits(payload).is_finite() {
+            return;
         }
-        out.truncate(end);
-    }
-
-    /// Appends a value. False if it cannot be written.
-    #[inline(always)]
-    fn put_value(&self, out: &mut Vec<u8>, kind: u8, payload: u64, arena: &[u8]) -> bool {
-        match kind {
-            kind::F64 => {
-                let value = f64::from_bits(payload);
-                if !value.is_finite() {
-                    return false;
-                }
-                double(out, value);
-            }
+        out.reserve();
+        out.short(self.texts.get(piece.text as usize..).unwrap_or_default(), piece.len as usize);
+        match piece.kind {
+            kind::F64 => out.double(f64::from_bits(payload)),
             kind::I64 => {
-                signed(out, payload as i64);
+                out.signed(payload as i64);
                 out.push(b'i');
             }
             kind::U64 if self.uint_support => {
-                unsigned(out, payload);
+                out.unsigned(payload);
                 out.push(b'u');
             }
             kind::U64 => {
-                unsigned(out, payload.min(i64::MAX as u64));
+                out.unsigned(payload.min(i64::MAX as u64));
                 out.push(b'i');
             }
-            kind::BOOL => out.extend_from_slice(if payload != 0 { b"true" } else { b"false" }),
-            kind::TEXT => {
+            kind::BOOL => out.text(if payload != 0 { b"true" } else { b"false" }),
+            _ => {
                 let (offset, len) = text_place(payload);
                 put_text(out, arena.get(offset..offset + len).unwrap_or_default());
             }
-            _ => return false,
         }
-        true
     }
 }
 
-/// Appends text in double quotes.
+/// Writes text in double quotes.
 #[inline]
-fn put_text(out: &mut Vec<u8>, text: &[u8]) {
+fn put_text(out: &mut Writer, text: &[u8]) {
     out.push(b'"');
     let mut rest = text;
     while let Some(at) = memchr2(b'"', b'\\', rest) {
-        out.extend_from_slice(&rest[..at]);
+        out.text(&rest[..at]);
+        out.reserve();
         out.push(b'\\');
         out.push(rest[at]);
         rest = &rest[at + 1..];
     }
-    out.extend_from_slice(rest);
+    out.text(rest);
+    out.reserve();
     out.push(b'"');
 }
 

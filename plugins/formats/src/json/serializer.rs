@@ -7,7 +7,7 @@ use headwater_plugin_api::plugin::{Context, Error, Host, Plugin, Serializer};
 
 use super::query::skip;
 use super::scan::skip_blanks;
-use crate::number::write::{double, signed, unsigned};
+use crate::number::write::{Stage, Writer, stage};
 use crate::time::Layout;
 
 headwater_plugin_api::config! {
@@ -45,6 +45,8 @@ pub struct JsonSerializer {
     series: Vec<(u32, u32)>,
     text: Vec<u8>,
     scratch: Vec<u8>,
+    /// `None` while it is in use.
+    stage: Option<Stage>,
 }
 
 /// What stands before a field's value: `"key":`, with a comma before it.
@@ -88,6 +90,7 @@ impl Plugin for JsonSerializer {
             series: Vec::new(),
             text: Vec::new(),
             scratch: Vec::new(),
+            stage: Some(stage()),
         })
     }
 }
@@ -100,23 +103,22 @@ impl Serializer for JsonSerializer {
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
         self.prepare(batch);
+        let stage = self.stage.take().unwrap_or_else(stage);
+        let mut writer = Writer::new(std::mem::take(out), stage);
         if self.batch {
-            out.extend_from_slice(b"{\"metrics\":[");
+            writer.text(b"{\"metrics\":[");
         }
         let mut first = true;
         for (_, row) in batch.rows() {
-            if self.batch && !first {
-                out.push(b',');
-            }
+            self.point(batch, row, self.batch && !first, &mut writer);
             first = false;
-            self.point(batch, row, out);
-            if !self.batch {
-                out.push(b'\n');
-            }
         }
         if self.batch {
-            out.extend_from_slice(b"]}\n");
+            writer.text(b"]}\n");
         }
+        let (text, stage) = writer.finish();
+        *out = text;
+        self.stage = Some(stage);
         Ok(())
     }
 }
@@ -164,11 +166,12 @@ impl JsonSerializer {
         place
     }
 
-    fn point(&mut self, batch: &Batch, row: &Row, out: &mut Vec<u8>) {
+    /// Writes a point, behind a comma or before a line end.
+    fn point(&mut self, batch: &Batch, row: &Row, comma: bool, out: &mut Writer) {
         let series = self.series(batch, row.series);
         let payloads = batch.payloads(row);
         let arena = batch.tables().arena();
-        out.extend_from_slice(b"{\"fields\":{");
+        out.text(if comma { b",{\"fields\":{" } else { b"{\"fields\":{" });
         let fields = out.len();
         let (first, end) = self.shapes.get(row.shape as usize).copied().unwrap_or_default();
         for at in first..end {
@@ -180,60 +183,66 @@ impl JsonSerializer {
             // No comma stands before the first.
             let skipped = (out.len() == fields) as usize;
             let text = piece.text.0 as usize + skipped..piece.text.1 as usize;
-            out.extend_from_slice(self.text.get(text).unwrap_or_default());
+            out.text(self.text.get(text).unwrap_or_default());
+            out.reserve();
             match piece.kind {
-                kind::F64 => double(out, f64::from_bits(payload)),
-                kind::I64 => signed(out, payload as i64),
-                kind::U64 => unsigned(out, payload),
-                kind::BOOL => out.extend_from_slice(if payload != 0 { b"true" } else { b"false" }),
+                kind::F64 => out.double(f64::from_bits(payload)),
+                kind::I64 => out.signed(payload as i64),
+                kind::U64 => out.unsigned(payload),
+                kind::BOOL => out.text(if payload != 0 { b"true" } else { b"false" }),
                 _ => {
                     let (offset, len) = text_place(payload);
                     let text = arena.get(offset..offset + len).unwrap_or_default();
-                    if !piece.nested || !self.put_nested(out, text) {
-                        put_text(out, text);
+                    self.scratch.clear();
+                    if !piece.nested || !put_nested(&mut self.scratch, text) {
+                        self.scratch.clear();
+                        put_text(&mut self.scratch, text);
                     }
+                    out.text(&self.scratch);
                 }
             }
         }
         let series = series.0 as usize..series.1 as usize;
-        out.extend_from_slice(self.text.get(series).unwrap_or_default());
+        out.text(self.text.get(series).unwrap_or_default());
+        out.reserve();
         match &self.layout {
-            None => signed(out, row.time / self.unit_ns),
+            None => out.signed(row.time / self.unit_ns),
             Some(layout) => {
                 let mut text = String::new();
                 layout.write(&mut text, row.time);
-                put_text(out, text.as_bytes());
+                self.scratch.clear();
+                put_text(&mut self.scratch, text.as_bytes());
+                out.text(&self.scratch);
             }
         }
-        out.push(b'}');
+        out.text(if self.batch { b"}" } else { b"}\n" });
     }
+}
 
-    /// Writes text that is JSON as it is, without blanks. False if it is not.
-    fn put_nested(&mut self, out: &mut Vec<u8>, text: &[u8]) -> bool {
-        self.scratch.clear();
-        self.scratch.extend_from_slice(text);
-        // What the checks look for behind the text.
-        self.scratch.extend_from_slice(&[b'\n'; 33]);
-        let start = skip_blanks(&self.scratch, 0);
-        let Ok(end) = skip(&self.scratch, start) else { return false };
-        if end > text.len() || skip_blanks(&self.scratch, end) < text.len() {
-            return false;
-        }
-        let mut in_string = false;
-        let mut escaped = false;
-        for &byte in &self.scratch[start..end] {
-            if in_string {
-                in_string = escaped || byte != b'"';
-                escaped = !escaped && byte == b'\\';
-            } else if byte.is_ascii_whitespace() {
-                continue;
-            } else {
-                in_string = byte == b'"';
-            }
-            out.push(byte);
-        }
-        true
+/// Appends text that is JSON as it is, without blanks. False if it is not.
+fn put_nested(out: &mut Vec<u8>, text: &[u8]) -> bool {
+    let mut padded = text.to_vec();
+    // What the checks look for behind the text.
+    padded.extend_from_slice(&[b'\n'; 33]);
+    let start = skip_blanks(&padded, 0);
+    let Ok(end) = skip(&padded, start) else { return false };
+    if end > text.len() || skip_blanks(&padded, end) < text.len() {
+        return false;
     }
+    let mut in_string = false;
+    let mut escaped = false;
+    for &byte in &padded[start..end] {
+        if in_string {
+            in_string = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+        } else if byte.is_ascii_whitespace() {
+            continue;
+        } else {
+            in_string = byte == b'"';
+        }
+        out.push(byte);
+    }
+    true
 }
 
 fn put_series(out: &mut Vec<u8>, series: &SeriesRef<'_>) {

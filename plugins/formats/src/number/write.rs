@@ -1,191 +1,347 @@
-//! Writes numbers as text, each by one copy of a fixed size of which the right part is kept.
+//! Writes text by blocks of a fixed size, of which the right part is kept: each number, and each
+//! piece that stands before one, is a store or two.
 
-/// Two digits for each number below 100.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
+/// Three digits for each number below 1000, the first one lowest, and above them how many bits the
+/// number takes without zeros before it.
+const WHOLE: [u32; 1000] = {
+    let mut all = [0; 1000];
     let mut at = 0;
-    while at < 100 {
-        pairs[at] = [b'0' + (at / 10) as u8, b'0' + (at % 10) as u8];
+    while at < 1000 {
+        let bits = if at < 10 {
+            8
+        } else if at < 100 {
+            16
+        } else {
+            24
+        };
+        all[at] = three_digits(at as u32) >> (24 - bits) | bits << 24;
         at += 1;
     }
-    pairs
+    all
 };
 
-/// Room for a number's text, filled from the middle to the left, and what a copy of fixed size may
-/// read behind it.
-const ROOM: usize = 48;
-const END: usize = 24;
+/// Three digits for each number of thousandths, and above them how many bits the point and the digits
+/// take without the zeros at their end; none for no thousandths.
+const FRACTION: [u32; 1000] = {
+    let mut all = [0; 1000];
+    let mut at = 0;
+    while at < 1000 {
+        let bits = match at {
+            0 => 0,
+            _ if at % 100 == 0 => 16,
+            _ if at % 10 == 0 => 24,
+            _ => 32,
+        };
+        all[at] = three_digits(at as u32) | bits << 24;
+        at += 1;
+    }
+    all
+};
 
-struct Text {
-    bytes: [u8; ROOM],
-    start: usize,
+const fn three_digits(value: u32) -> u32 {
+    0x30_3030 + value / 100 + (value / 10 % 10 << 8) + (value % 10 << 16)
 }
 
-impl Text {
-    #[inline(always)]
-    fn new() -> Self {
-        Text { bytes: [0; ROOM], start: END }
+const DIGITS: u32 = 0xff_ffff;
+
+/// Three digits with zeros before them.
+#[inline(always)]
+fn padded(value: u64) -> u64 {
+    u64::from(FRACTION[(value % 1_000) as usize] & DIGITS)
+}
+
+/// Bytes that are staged before they are appended.
+const STAGE: usize = 1 << 13;
+/// Bytes that any number takes while it is written.
+const NUMBER: usize = 40;
+/// Bytes of the blocks in which short texts are copied.
+pub const BLOCK: usize = 16;
+/// What a piece, a number and a byte behind it take while they are written.
+const ROOM: usize = BLOCK + NUMBER + 8;
+/// Longer texts are not staged.
+const LONG: usize = 1 << 10;
+
+/// Where text is staged. It is made once and used again.
+pub type Stage = Box<[u8; STAGE + ROOM]>;
+
+/// A new stage.
+pub fn stage() -> Stage {
+    Box::new([0; STAGE + ROOM])
+}
+
+/// Text under construction. Pieces, numbers and single bytes want [`Writer::reserve`] called before
+/// them: once for a piece, a number and two bytes.
+pub struct Writer {
+    out: Vec<u8>,
+    stage: Stage,
+    at: usize,
+}
+
+#[cold]
+#[inline(never)]
+fn appended(mut out: Vec<u8>, staged: &[u8], text: &[u8]) -> Vec<u8> {
+    out.reserve(staged.len() + text.len());
+    out.extend_from_slice(staged);
+    out.extend_from_slice(text);
+    out
+}
+
+impl Writer {
+    /// Goes on behind a text.
+    pub fn new(out: Vec<u8>, stage: Stage) -> Writer {
+        Writer { out, stage, at: 0 }
+    }
+
+    /// All that was written, and the stage.
+    pub fn finish(mut self) -> (Vec<u8>, Stage) {
+        self.flush(b"");
+        (self.out, self.stage)
     }
 
     #[inline(always)]
-    fn push(&mut self, byte: u8) {
-        self.start -= 1;
-        self.bytes[self.start & 31] = byte;
+    fn flush(&mut self, text: &[u8]) {
+        let staged = self.stage.get(..self.at).unwrap_or_default();
+        self.out = appended(std::mem::take(&mut self.out), staged, text);
+        self.at = 0;
     }
 
+    /// Bytes written.
     #[inline(always)]
-    fn pair(&mut self, pair: u64) {
-        let [tens, ones] = PAIRS[(pair % 100) as usize];
-        self.push(ones);
-        self.push(tens);
+    pub fn len(&self) -> usize {
+        self.out.len() + self.at
     }
 
+    /// What was written from `start` on, which is taken back.
+    pub fn take_from(&mut self, start: usize) -> Vec<u8> {
+        self.flush(b"");
+        self.out.split_off(start.min(self.out.len()))
+    }
+
+    /// Takes back what was written from `len` on.
     #[inline(always)]
-    fn integer(&mut self, mut value: u64) {
-        while value >= 100 {
-            self.pair(value % 100);
-            value /= 100;
+    pub fn truncate(&mut self, len: usize) {
+        match len.checked_sub(self.out.len()) {
+            Some(staged) => self.at = self.at.min(staged),
+            None => {
+                self.out.truncate(len);
+                self.at = 0;
+            }
         }
-        if value >= 10 {
-            self.pair(value);
-        } else {
-            self.push(b'0' + value as u8);
+    }
+
+    /// Changes a byte that was written.
+    #[inline(always)]
+    pub fn set(&mut self, at: usize, byte: u8) {
+        let place = match at.checked_sub(self.out.len()) {
+            Some(staged) => self.stage.get_mut(staged),
+            None => self.out.get_mut(at),
+        };
+        if let Some(place) = place {
+            *place = byte;
         }
     }
 
-    /// Appends what was filled.
+    /// Makes room for a piece, a number and two bytes.
     #[inline(always)]
-    fn append(&self, out: &mut Vec<u8>) {
-        let len = END - self.start;
-        let end = out.len() + len;
-        if let Some(all) = self.bytes.get(self.start..).and_then(<[u8]>::first_chunk::<END>) {
-            out.extend_from_slice(all);
+    pub fn reserve(&mut self) {
+        if self.at >= STAGE {
+            self.flush(b"");
         }
-        out.truncate(end);
+    }
+
+    /// Writes the first `len` bytes of a block.
+    #[inline(always)]
+    fn block<const N: usize>(&mut self, block: [u8; N], len: usize) {
+        const { assert!(N <= BLOCK) }
+        // Room for ROOM bytes was made below STAGE, of which at most as many were used.
+        let at = self.at.min(STAGE + ROOM - N);
+        debug_assert!(at == self.at && len <= N);
+        if let Some(place) = self.stage.get_mut(at..at + N) {
+            place.copy_from_slice(&block);
+        }
+        self.at += len;
+    }
+
+    /// Writes the first `len` bytes of `text`, which should reach a block further.
+    #[inline(always)]
+    pub fn short(&mut self, text: &[u8], len: usize) {
+        match text.first_chunk::<BLOCK>() {
+            Some(block) if len <= BLOCK => self.block(*block, len),
+            _ => self.text_and_room(text.get(..len).unwrap_or_default()),
+        }
+    }
+
+    #[inline(never)]
+    fn text_and_room(&mut self, text: &[u8]) {
+        self.text(text);
+        self.reserve();
+    }
+
+    /// Writes a text. Needs no room made before.
+    #[inline(always)]
+    pub fn text(&mut self, text: &[u8]) {
+        if text.len() > LONG || text.len() + self.at > STAGE {
+            return self.flush(text);
+        }
+        if let Some(place) = self.stage.get_mut(self.at..self.at + text.len()) {
+            place.copy_from_slice(text);
+        }
+        self.at += text.len();
+    }
+
+    /// Writes a byte.
+    #[inline(always)]
+    pub fn push(&mut self, byte: u8) {
+        self.block([byte], 1);
+    }
+
+    /// Writes an unsigned integer.
+    #[inline(always)]
+    pub fn unsigned(&mut self, value: u64) {
+        if value >= 1_000_000 {
+            return self.long_unsigned(value);
+        }
+        let (high, low) = (value / 1_000, value % 1_000);
+        if high == 0 {
+            let whole = WHOLE[low as usize];
+            return self.block((whole & DIGITS).to_le_bytes(), (whole >> 27) as usize);
+        }
+        let whole = WHOLE[high as usize];
+        let bits = whole >> 24;
+        let block = u64::from(whole & DIGITS) | padded(low) << bits;
+        self.block(block.to_le_bytes(), bits as usize / 8 + 3);
+    }
+
+    #[inline(never)]
+    fn long_unsigned(&mut self, value: u64) {
+        let (first, rest) = (value / 1_000_000, value % 1_000_000);
+        self.unsigned(first);
+        self.six_digits(rest);
+    }
+
+    #[inline(always)]
+    fn six_digits(&mut self, value: u64) {
+        let block = padded(value / 1_000) | padded(value) << 24;
+        self.block(block.to_le_bytes(), 6);
+    }
+
+    /// Writes a signed integer.
+    #[inline(always)]
+    pub fn signed(&mut self, value: i64) {
+        if value < 0 {
+            self.push(b'-');
+        }
+        self.unsigned(value.unsigned_abs());
+    }
+
+    /// Writes a finite double so that it reads back as the same bits; whole numbers without a point.
+    #[inline(always)]
+    pub fn double(&mut self, value: f64) {
+        // Added to a smaller number, it leaves the nearest integer in the low bits.
+        const INTEGERS: f64 = (1_u64 << 52) as f64;
+        const MASK: u64 = (1 << 52) - 1;
+        let magnitude = value.abs();
+        // Below this bound the scaled number and its neighbours are integers that a double holds, so
+        // that the quotient is the double which is nearest to the decimal.
+        if magnitude < 4e9 {
+            let thousands = magnitude * 1e3 + INTEGERS;
+            if (thousands - INTEGERS) / 1e3 == magnitude {
+                if value.is_sign_negative() {
+                    self.push(b'-');
+                }
+                return self.thousands(thousands.to_bits() & MASK);
+            }
+        }
+        self.long_double(value);
+    }
+
+    /// Writes a number of thousandths.
+    #[inline(always)]
+    fn thousands(&mut self, scaled: u64) {
+        let (mut whole, fraction) = (scaled / 1_000, FRACTION[(scaled % 1_000) as usize]);
+        if whole >= 1_000 {
+            self.unsigned(whole / 1_000);
+            self.block((padded(whole) as u32).to_le_bytes(), 3);
+            let behind = u64::from(b'.') | u64::from(fraction & DIGITS) << 8;
+            return self.block(behind.to_le_bytes(), (fraction >> 27) as usize);
+        }
+        whole = u64::from(WHOLE[whole as usize]);
+        let (before, bits) = (whole & u64::from(DIGITS), whole >> 24);
+        let behind = u64::from(b'.') | u64::from(fraction & DIGITS) << 8;
+        let block = before | behind << bits;
+        self.block(block.to_le_bytes(), (bits as usize + (fraction >> 24) as usize) / 8);
+    }
+
+    #[inline(never)]
+    fn long_double(&mut self, value: f64) {
+        let magnitude = value.abs();
+        let millions = (magnitude * 1e6 + 0.5) as u64;
+        if magnitude < 4e9 && millions as f64 / 1e6 == magnitude {
+            if value.is_sign_negative() {
+                self.push(b'-');
+            }
+            self.unsigned(millions / 1_000_000);
+            let (high, low) = (millions / 1_000 % 1_000, FRACTION[(millions % 1_000) as usize]);
+            // Thousandths did not do, so there are digits behind the third place.
+            let block = u64::from(b'.') | (padded(high) | u64::from(low & DIGITS) << 24) << 8;
+            return self.block(block.to_le_bytes(), 3 + (low >> 27) as usize);
+        }
+        let mut buffer = zmij::Buffer::new();
+        let text = buffer.format(value);
+        let text = text.strip_suffix(".0").unwrap_or(text).as_bytes();
+        for block in text.chunks(BLOCK) {
+            let mut whole = [0; BLOCK];
+            whole[..block.len()].copy_from_slice(block);
+            self.block(whole, block.len());
+        }
     }
 }
 
 /// Writes times in nanoseconds. Those that follow each other most often share their second, whose
 /// digits are kept.
 pub struct Times {
-    second: u64,
-    text: Text,
+    /// The kept second in nanoseconds.
+    second_ns: i64,
+    digits: [u8; 16],
+    len: usize,
 }
 
 const SECOND: u64 = 1_000_000_000;
 
 impl Default for Times {
     fn default() -> Self {
-        let mut text = Text::new();
-        text.push(b'1');
-        Times { second: 1, text }
+        let mut digits = [0; 16];
+        digits[0] = b'1';
+        Times { second_ns: SECOND as i64, digits, len: 1 }
     }
 }
 
 impl Times {
-    /// Appends a time.
-    #[inline]
-    pub fn write(&mut self, out: &mut Vec<u8>, time_ns: i64) {
-        if time_ns < SECOND as i64 {
-            return signed(out, time_ns);
+    /// Writes a time.
+    #[inline(always)]
+    pub fn write(&mut self, to: &mut Writer, time_ns: i64) {
+        let mut rest = time_ns.wrapping_sub(self.second_ns) as u64;
+        if rest >= SECOND {
+            if time_ns < SECOND as i64 {
+                return to.signed(time_ns);
+            }
+            self.keep(time_ns as u64 / SECOND);
+            rest = time_ns as u64 % SECOND;
         }
-        let second = time_ns as u64 / SECOND;
-        if second != self.second {
-            self.second = second;
-            self.text = Text::new();
-            self.text.integer(second);
-        }
-        self.text.append(out);
-        let rest = time_ns as u64 % SECOND;
-        let (high, low) = (rest / 10_000, rest % 10_000);
-        let mut text = Text::new();
-        text.pair(low % 100);
-        text.pair(low / 100);
-        text.pair(high % 100);
-        text.pair(high / 100 % 100);
-        text.push(b'0' + (high / 10_000) as u8);
-        text.append(out);
+        to.block(self.digits, self.len);
+        to.block((padded(rest / 1_000_000) as u32).to_le_bytes(), 3);
+        to.six_digits(rest % 1_000_000);
     }
-}
 
-/// Appends an unsigned integer.
-#[inline]
-pub fn unsigned(out: &mut Vec<u8>, value: u64) {
-    let mut text = Text::new();
-    text.integer(value);
-    text.append(out);
-}
-
-/// Appends a signed integer.
-#[inline]
-pub fn signed(out: &mut Vec<u8>, value: i64) {
-    let mut text = Text::new();
-    text.integer(value.unsigned_abs());
-    if value < 0 {
-        text.push(b'-');
+    #[cold]
+    #[inline(never)]
+    fn keep(&mut self, second: u64) {
+        let text = second.to_string();
+        self.second_ns = (second * SECOND) as i64;
+        // At most ten digits.
+        self.len = text.len().min(self.digits.len());
+        self.digits[..self.len].copy_from_slice(&text.as_bytes()[..self.len]);
     }
-    text.append(out);
-}
-
-/// Appends a finite double so that it reads back as the same bits; whole numbers without a point.
-#[inline]
-pub fn double(out: &mut Vec<u8>, value: f64) {
-    let magnitude = value.abs();
-    // Below this bound the scaled number and its neighbours are integers that a double holds, so
-    // that the quotient is the double which is nearest to the decimal.
-    if magnitude < 4e9 {
-        let thousands = (magnitude * 1e3 + 0.5) as u64;
-        if thousands as i64 as f64 / 1e3 == magnitude {
-            return fixed(out, value.is_sign_negative(), thousands, 3);
-        }
-        let millions = (magnitude * 1e6 + 0.5) as u64;
-        if millions as i64 as f64 / 1e6 == magnitude {
-            return fixed(out, value.is_sign_negative(), millions, 6);
-        }
-    }
-    shortest(out, value);
-}
-
-/// Appends `scaled` as a number with so many places, without the zeros at its end.
-#[inline(always)]
-fn fixed(out: &mut Vec<u8>, negative: bool, scaled: u64, places: u32) {
-    let mut text = Text::new();
-    let (whole, fraction) = if places == 3 {
-        (scaled / 1_000, scaled % 1_000)
-    } else {
-        (scaled / 1_000_000, scaled % 1_000_000)
-    };
-    let mut zeros = 0;
-    if fraction != 0 {
-        if places == 6 {
-            text.pair(fraction % 100);
-            text.pair(fraction / 100 % 100);
-            text.pair(fraction / 10_000);
-        } else {
-            text.pair(fraction % 100);
-            text.push(b'0' + (fraction / 100) as u8);
-        }
-        let mut rest = fraction;
-        while rest.is_multiple_of(10) {
-            rest /= 10;
-            zeros += 1;
-        }
-        text.push(b'.');
-    }
-    text.integer(whole);
-    if negative {
-        text.push(b'-');
-    }
-    text.append(out);
-    out.truncate(out.len() - zeros);
-}
-
-#[cold]
-#[inline(never)]
-fn shortest(out: &mut Vec<u8>, value: f64) {
-    let mut buffer = zmij::Buffer::new();
-    let text = buffer.format(value);
-    out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
 }
 
 #[cfg(test)]
@@ -193,10 +349,45 @@ mod tests {
     use super::*;
     use crate::testing::Random;
 
-    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
-        let mut out = b">".to_vec();
+    fn text(write: impl FnOnce(&mut Writer)) -> String {
+        let mut out = Writer::new(b">".to_vec(), stage());
+        out.reserve();
         write(&mut out);
-        String::from_utf8(out).unwrap().split_off(1)
+        String::from_utf8(out.finish().0).unwrap().split_off(1)
+    }
+
+    #[test]
+    fn a_writer_stages_and_takes_back() {
+        let mut out = Writer::new(b"begin ".to_vec(), stage());
+        let long = "x".repeat(LONG + 1);
+        let mut expected = "Begin ".to_owned();
+        for round in 0..5_000_u64 {
+            out.reserve();
+            let before = out.len();
+            out.text(b"wrong");
+            out.truncate(before);
+            out.short(b"ab=...............", 3);
+            out.unsigned(round);
+            out.push(b',');
+            out.short(b"0123456789abcdefghijklmnopqrstuvwxyz", 18);
+            out.double(-2.5);
+            expected.push_str(&format!("ab={round},0123456789abcdefgh-2.5"));
+            if round % 7 == 0 {
+                out.text(long.as_bytes());
+                expected.push_str(&long);
+            }
+            if round % 100 == 0 {
+                let at = out.len();
+                out.text(b"taken");
+                assert_eq!(out.take_from(at), b"taken");
+                let at = out.len();
+                out.text(long.as_bytes());
+                out.truncate(at);
+            }
+        }
+        out.set(0, b'B');
+        assert_eq!(out.len(), expected.len());
+        assert!(String::from_utf8(out.finish().0).unwrap() == expected);
     }
 
     #[test]
@@ -204,13 +395,13 @@ mod tests {
         let mut random = Random::new(2);
         for shift in 0..64 {
             for value in [random.next() >> shift, u64::MAX >> shift, 1 << shift] {
-                assert_eq!(text(|out| unsigned(out, value)), value.to_string());
+                assert_eq!(text(|out| out.unsigned(value)), value.to_string());
                 let value = value as i64;
-                assert_eq!(text(|out| signed(out, value)), value.to_string());
+                assert_eq!(text(|out| out.signed(value)), value.to_string());
             }
         }
-        assert_eq!(text(|out| unsigned(out, 0)), "0");
-        assert_eq!(text(|out| signed(out, i64::MIN)), "-9223372036854775808");
+        assert_eq!(text(|out| out.unsigned(0)), "0");
+        assert_eq!(text(|out| out.signed(i64::MIN)), "-9223372036854775808");
     }
 
     #[test]
@@ -244,7 +435,7 @@ mod tests {
             (2f64.powi(53), "9007199254740992"),
             (0.1 + 0.2, "0.30000000000000004"),
         ] {
-            assert_eq!(text(|out| double(out, value)), expected);
+            assert_eq!(text(|out| out.double(value)), expected);
         }
     }
 
@@ -253,7 +444,7 @@ mod tests {
         let mut random = Random::new(3);
         let check = |value: f64| {
             if value.is_finite() {
-                let text = text(|out| double(out, value));
+                let text = text(|out| out.double(value));
                 let back: f64 = text.parse().unwrap();
                 assert_eq!(back.to_bits(), value.to_bits(), "{value:e} as {text}");
             }
