@@ -39,7 +39,7 @@ const FRACTION: [u32; 1000] = {
 };
 
 const fn three_digits(value: u32) -> u32 {
-    0x30_3030 + value / 100 + (value / 10 % 10 << 8) + (value % 10 << 16)
+    0x30_3030 + value / 100 + ((value / 10 % 10) << 8) + ((value % 10) << 16)
 }
 
 const DIGITS: u32 = 0xff_ffff;
