@@ -11,6 +11,7 @@ mod kind;
 mod library;
 mod manifest;
 mod registry;
+pub mod resident;
 
 pub use error::{Fault, LoadError, OpenError};
 pub use kind::PluginKind;

@@ -153,6 +153,10 @@ impl Builder<'_> {
                     }
                 }),
                 call_timeout: *plan.agent.call_timeout,
+                workers: match plan.agent.workers {
+                    0 => std::thread::available_parallelism().map_or(1, usize::from),
+                    workers => workers.min(256),
+                },
             }
         });
         Some(Built { core, inputs, outputs: starts, reactor })

@@ -45,6 +45,8 @@ pub struct Core {
     pub gate_opened: Box<dyn Fn() + Send + Sync>,
     /// How long a call may take before its thread is replaced.
     pub call_timeout: Duration,
+    /// Threads that read and work side by side.
+    pub workers: usize,
 }
 
 /// How an output's points become bytes.

@@ -23,6 +23,7 @@ use super::stage::Instances;
 use super::test_output;
 use crate::config::{Diagnostic, Plan, StartupError};
 use crate::loader::Registry;
+use crate::loader::resident;
 use crate::observe::{Log, Logger, Metrics};
 use crate::state::Store;
 
@@ -168,10 +169,7 @@ impl Running {
         let count = inputs.len();
         let spare = Spare::new(&core, count);
         let stages = core.processors.len() + core.aggregators.len() + core.outputs.len() + count;
-        let workers = match plan.agent.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            workers => workers.min(256),
-        };
+        let workers = core.workers;
         let (mut polled, mut services, mut startups) = (Vec::new(), Vec::new(), Vec::new());
         for built in inputs {
             let origin = reactor.number();
@@ -233,6 +231,7 @@ impl Running {
                 return None;
             }
         }
+        resident::release_code();
         Some(running)
     }
 

@@ -21,8 +21,9 @@ use crate::delivery::HandleState;
 pub const READ_BYTES: usize = 256 << 10;
 /// Messages that one read may give.
 const READ_MESSAGES: usize = 1024;
-/// How many chunks of one source may be ahead of the slowest.
-const AHEAD: u64 = 32;
+/// How many chunks of one source may be ahead of the slowest, for each worker: more would only wait
+/// in memory for a slow output.
+const AHEAD: usize = 2;
 
 /// A connection, file or socket that an input opened.
 pub struct SourceState {
@@ -171,7 +172,7 @@ impl SourceState {
         if waits && core.budget.is_closed() && core.budget.wait_for_room(self.id) {
             return Next::Held;
         }
-        if self.order.ahead(reader.sequence) >= AHEAD && held(self.id) {
+        if self.order.ahead(reader.sequence) >= (AHEAD * core.workers) as u64 && held(self.id) {
             return Next::Held;
         }
         let closing = self.closing.load(Ordering::Acquire);

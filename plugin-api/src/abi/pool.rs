@@ -17,7 +17,7 @@ const CLASSES: usize = 26;
 /// Blocks of one class that a thread keeps.
 const KEPT: usize = 8;
 /// Bytes that a thread keeps over all classes.
-const KEPT_BYTES: usize = 2 << 20;
+const KEPT_BYTES: usize = 1 << 20;
 
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 

@@ -41,6 +41,8 @@ pub struct InfluxSerializer {
     times: Times,
     /// `None` while it is in use.
     stage: Option<Stage>,
+    /// What the last batch's lines took on average, in bytes.
+    line_bytes: usize,
     fields_dropped: Counter,
     points_dropped: Counter,
 }
@@ -70,6 +72,7 @@ impl Plugin for InfluxSerializer {
             texts: Buffer::new(),
             times: Times::default(),
             stage: Some(stage()),
+            line_bytes: 0,
             fields_dropped: host.counter("fields_dropped"),
             points_dropped: host.counter("points_dropped"),
         })
@@ -84,6 +87,9 @@ impl Serializer for InfluxSerializer {
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
         self.prepare(batch);
+        // Doubling would end with up to twice the memory that is needed.
+        let before = out.len();
+        out.reserve_exact(batch.len() * (self.line_bytes + self.line_bytes / 16));
         let stage = self.stage.take().unwrap_or_else(stage);
         let mut writer = Writer::new(std::mem::take(out), stage);
         if self.line_bytes_max > 0 {
@@ -98,6 +104,7 @@ impl Serializer for InfluxSerializer {
             }
         }
         let (text, stage) = writer.finish();
+        self.line_bytes = (text.len() - before) / batch.len().max(1);
         *out = text;
         self.stage = Some(stage);
         Ok(())
