@@ -5,6 +5,7 @@ mod command;
 mod create;
 mod flags;
 mod help;
+mod linked;
 pub mod notify;
 mod pidfile;
 mod plugins;

@@ -58,7 +58,7 @@ fn table(listed: &[Listed]) -> String {
 fn row(plugin: &Listed) -> [String; 4] {
     let library = match &plugin.library {
         Some(path) => path.display().to_string(),
-        None => "(built in)".to_owned(),
+        None => "(linked in)".to_owned(),
     };
     let summary = match plugin.hidden {
         true => format!("(not used: one of this name stands above) {}", plugin.summary),
@@ -103,7 +103,7 @@ mod tests {
             table(&listed),
             "inputs.cpu    1.0  /usr/lib/a.so  About cpu.\n\
              inputs.cpu    1.0  /b.so          (not used: one of this name stands above) About cpu.\n\
-             outputs.file  1.0  (built in)     About file.\n"
+             outputs.file  1.0  (linked in)    About file.\n"
         );
     }
 }

@@ -10,6 +10,7 @@ use crate::config::{
 use crate::loader::{Registry, Welcome, directories};
 
 use super::flags::Options;
+use super::linked;
 use super::schemas::RegistrySchemas;
 
 /// No plugins: for reading `[agent]` alone.
@@ -46,7 +47,7 @@ pub fn registry_with(flags: &[PathBuf], configured: &[PathBuf]) -> Registry {
     headwater_plugin_api::abi::memory::set_host_memory(&pool::FUNCTIONS);
     let welcome =
         Welcome { memory: Some(&pool::FUNCTIONS), panic: crate::observe::panics::in_plugin };
-    Registry::new(directories, Vec::new(), welcome)
+    Registry::new(directories, linked::families(), welcome)
 }
 
 /// `[agent]` alone, which says where plugins are, before there are plugins.

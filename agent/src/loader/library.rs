@@ -13,6 +13,7 @@ use headwater_plugin_api::abi::module::{
 use headwater_plugin_api::abi::open;
 use libloading::os::unix::{Library as Opened, RTLD_LOCAL, RTLD_NOW};
 
+use super::registry::LOADS_LIBRARIES;
 use super::{OpenError, PluginKind};
 
 /// What a library is told when it is opened.
@@ -43,6 +44,9 @@ impl Library {
     /// # Errors
     /// It cannot be loaded or does not fit.
     pub fn open(path: &Path, welcome: Welcome) -> Result<Library, OpenError> {
+        if !LOADS_LIBRARIES {
+            return Err(OpenError::NotLoaded("this program is linked statically".into()));
+        }
         // Resolved at once, so that what is missing shows now; out of sight of other libraries; and
         // never unloaded, since its functions stand in tables and batches.
         let flags = RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE;

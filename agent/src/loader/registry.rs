@@ -12,7 +12,7 @@ use headwater_plugin_api::abi::module::{
 use headwater_plugin_api::config::nearest;
 
 use super::access::{self, Identity};
-use super::directories::{self, Directory, Origin};
+use super::directories::{self, Directory, FAMILY_PREFIX, Origin};
 use super::library::{self, Library, Welcome};
 use super::{Fault, LoadError, OpenError, PluginKind, manifest};
 
@@ -23,6 +23,9 @@ const OWN_FAMILIES: [&str; 9] =
 
 /// The most libraries that an error or a warning names.
 const NAMED_MAX: usize = 8;
+
+/// Whether libraries can be loaded at all: a program that holds the C library itself cannot.
+pub const LOADS_LIBRARIES: bool = !cfg!(target_feature = "crt-static");
 
 /// A plugin, and what its library says about it.
 #[derive(Clone, Copy)]
@@ -112,6 +115,10 @@ impl Registry {
             warnings: Vec::new(),
             welcome,
         };
+        if !LOADS_LIBRARIES {
+            registry.search_nowhere();
+            return registry;
+        }
         registry.directories.truncate(directories::DIRECTORIES_MAX);
         let me = Identity::of_process();
         for index in 0..registry.directories.len() {
@@ -119,6 +126,20 @@ impl Registry {
         }
         registry.warn_of_duplicates();
         registry
+    }
+
+    /// Says that directories somebody named are of no use here; others go unsaid.
+    fn search_nowhere(&mut self) {
+        let named = std::mem::take(&mut self.directories);
+        let named = named.iter().filter(|directory| directory.origin == Origin::Named);
+        let named: Vec<String> = named.map(|d| d.path.display().to_string()).collect();
+        if !named.is_empty() {
+            self.warnings.push(format!(
+                "this is the static build of the agent, which cannot load libraries: {} is not \
+                 searched for plugins; use the build that loads libraries, or remove the folder",
+                some_of(&named)
+            ));
+        }
     }
 
     fn search(&mut self, index: usize, me: Identity) {
@@ -189,13 +210,22 @@ impl Registry {
         }
     }
 
-    /// A family beside the program that also stands installed: a build tried out on a machine that
-    /// has the package. Nobody needs to be told.
+    /// A family of the program that also stands beside it or installed: a build tried out on a
+    /// machine that has the package. Nobody needs to be told.
     fn is_same_family_elsewhere(&self, earlier: &Entry, later: &Entry) -> bool {
-        earlier.place.file_name() == later.place.file_name()
-            && [earlier, later].iter().all(|entry| {
-                entry.path.is_some() && self.directories[entry.directory].origin != Origin::Named
-            })
+        let by_default = |entry: &Entry| {
+            entry.path.is_some() && self.directories[entry.directory].origin != Origin::Named
+        };
+        if !by_default(later) {
+            return false;
+        }
+        match (&earlier.path, earlier.opened.get()) {
+            (None, Some(Ok(linked))) => {
+                let name = format!("{FAMILY_PREFIX}{}.so", linked.family);
+                later.place.file_name() == Some(name.as_ref())
+            }
+            _ => by_default(earlier) && earlier.place.file_name() == later.place.file_name(),
+        }
     }
 
     /// What is wrong with directories and libraries, to be logged once. None of it keeps the agent
@@ -290,16 +320,18 @@ impl Registry {
             let inside = inside.filter(|entry| entry.directory == directory);
             inside.flat_map(|e| &e.plugins).filter(|(k, _)| *k == kind).count()
         };
+        let linked = self.entries.iter().filter(|e| e.path.is_none()).flat_map(|e| &e.plugins);
+        let linked = linked.filter(|(k, _)| *k == kind).count();
+        let program = (linked > 0).then(|| ("the program itself".into(), linked));
+        let directories = self.directories.iter().enumerate();
         LoadError::NotFound {
             kind,
             name: name.to_owned(),
             nearest: nearest(name, names.iter().copied()).map(ToOwned::to_owned),
             other_kinds: PluginKind::ALL.into_iter().filter(|k| self.has(*k, name)).collect(),
-            searched: self
-                .directories
-                .iter()
-                .enumerate()
-                .map(|(index, directory)| (directory.path.clone(), count(index)))
+            searched: program
+                .into_iter()
+                .chain(directories.map(|(index, d)| (d.path.clone(), count(index))))
                 .collect(),
             faults: self.faults.iter().take(NAMED_MAX).cloned().collect(),
         }

@@ -330,4 +330,27 @@ fn a_linked_family_comes_before_a_library() {
     assert!(registry.input("quiet").is_ok());
     let warning = &registry.warnings()[0];
     assert!(warning.ends_with("those of family quiet (linked in) are used"), "{warning}");
+    let error = registry.input("quite").err().unwrap().to_string();
+    let expected = format!(
+        "there is no input `quite`; did you mean `quiet`?; searched in the program itself (1 inputs), \
+         {} (1 inputs)",
+        folder.path().display()
+    );
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn a_linked_family_that_is_installed_too_is_no_warning_unless_its_folder_was_named() {
+    let folder = Folder::new();
+    let found = |file: &str, origin: Origin| {
+        let path = folder.file(file, &plugins("input quiet\n"));
+        let directory = Directory { path: folder.path().to_owned(), origin };
+        let registry = Registry::new(vec![directory], linked(), WELCOME);
+        std::fs::remove_file(path).unwrap();
+        registry.warnings().len()
+    };
+    assert_eq!(found("libheadwater_plugin_quiet.so", Origin::Installed), 0);
+    assert_eq!(found("libheadwater_plugin_quiet.so", Origin::Program), 0);
+    assert_eq!(found("libheadwater_plugin_quiet.so", Origin::Named), 1);
+    assert_eq!(found("libstrange.so", Origin::Installed), 1);
 }

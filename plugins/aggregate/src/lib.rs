@@ -1,6 +1,6 @@
 //! Family `aggregate`: the classic aggregators, on event time.
 
-mod basicstats;
+pub mod basicstats;
 mod cells;
 mod minmax;
 
