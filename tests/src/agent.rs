@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,6 +95,22 @@ impl Setup {
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", self.command.get_program().display()));
         Agent { child, folder: Arc::new(self.folder), status: None, peak: Cell::new(0) }
+    }
+
+    /// Starts it with a pipe for what it prints.
+    ///
+    /// # Panics
+    /// If it cannot.
+    pub fn start_piped(mut self) -> (Agent, ChildStdout) {
+        let log = self.folder.join("stderr");
+        let log = File::create(&log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let mut child = self
+            .command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.command.get_program().display()));
+        let Some(stdout) = child.stdout.take() else { panic!("the pipe is missing") };
+        (Agent { child, folder: Arc::new(self.folder), status: None, peak: Cell::new(0) }, stdout)
     }
 
     /// Starts it and waits until it ends by itself.
@@ -293,6 +309,44 @@ impl Agent {
     /// Its user and system time so far.
     pub fn cpu(&self) -> Duration {
         self.stat().map_or(Duration::ZERO, |(_, cpu)| cpu)
+    }
+
+    /// The time that its running threads have used, in nanoseconds: finer than [`Agent::cpu`], but
+    /// without threads that have ended.
+    pub fn threads_cpu(&self) -> Duration {
+        let tasks = self.of_each_task("schedstat");
+        let used = tasks.iter().filter_map(|text| text.split(' ').next()?.parse::<u64>().ok());
+        Duration::from_nanos(used.sum())
+    }
+
+    /// Its threads.
+    pub fn threads(&self) -> usize {
+        self.of_each_task("comm").len()
+    }
+
+    /// How often its running threads were switched away from, by themselves or not.
+    pub fn switches(&self) -> u64 {
+        let tasks = self.of_each_task("status");
+        let counts = tasks.iter().flat_map(|text| text.lines()).filter_map(|line| {
+            let (name, count) = line.split_once(':')?;
+            name.ends_with("voluntary_ctxt_switches").then(|| count.trim().parse::<u64>().ok())?
+        });
+        counts.sum()
+    }
+
+    /// A line of /proc/pid/io, such as `syscr` or `wchar`.
+    pub fn io(&self, line: &str) -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/io", self.pid())).ok()?;
+        text.lines()
+            .find_map(|other| other.strip_prefix(line)?.strip_prefix(": "))
+            .and_then(|count| count.trim().parse().ok())
+    }
+
+    /// A file of each thread's folder in /proc.
+    fn of_each_task(&self, file: &str) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid()));
+        let paths = tasks.into_iter().flatten().flatten().map(|task| task.path().join(file));
+        paths.filter_map(|path| std::fs::read_to_string(path).ok()).collect()
     }
 
     /// The state letter and the time used, as /proc tells; also of a process that has ended and was

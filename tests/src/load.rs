@@ -76,6 +76,10 @@ pub struct Load {
     pub step_ns: i64,
     /// Line protocol or JSON.
     pub form: Form,
+    /// Each line leaves some of its fields out, so that shapes vary by line.
+    pub sparse: bool,
+    /// Lines of a thousand that every parser refuses. Only for line protocol.
+    pub broken_per_mille: u64,
 }
 
 impl Default for Load {
@@ -94,9 +98,19 @@ impl Default for Load {
             start_ns: 1_700_000_000_000_000_000,
             step_ns: 1_000_000,
             form: Form::Lines,
+            sparse: false,
+            broken_per_mille: 0,
         }
     }
 }
+
+/// Ways to break a line: each makes of a good line one that every parser refuses.
+const BREAKS: [fn(&str) -> String; 4] = [
+    |line| line.replacen(" usage_user=", " usage_user=x", 1),
+    |line| line.replacen("cpu=", "=", 1),
+    |line| line.replacen(" usage_user=", " usage_user==", 1),
+    |line| format!("{line}soon"),
+];
 
 const REGIONS: [&str; 4] = ["eu-west-1", "us-east-1", "us-west-2", "ap-south-1"];
 const CPUS: u64 = 8;
@@ -139,7 +153,13 @@ impl Load {
 
     /// The lines one by one.
     pub fn lines(&self) -> Lines<'_> {
-        Lines { load: self, random: Random::new(self.seed), next: 0 }
+        Lines {
+            load: self,
+            random: Random::new(self.seed),
+            breaker: Random::new(!self.seed),
+            next: 0,
+            broken: false,
+        }
     }
 }
 
@@ -147,7 +167,10 @@ impl Load {
 pub struct Lines<'a> {
     load: &'a Load,
     random: Random,
+    /// Apart from the other, so that breaking lines does not change those that stay good.
+    breaker: Random,
     next: u64,
+    broken: bool,
 }
 
 impl Lines<'_> {
@@ -156,13 +179,27 @@ impl Lines<'_> {
         if self.next >= self.load.points {
             return false;
         }
+        let start = out.len();
         match self.load.form {
             Form::Lines => self.line(out),
             Form::Json => self.json(out),
         }
+        self.broken =
+            self.load.broken_per_mille > 0 && self.breaker.below(1000) < self.load.broken_per_mille;
+        if self.broken {
+            let way = self.breaker.below(BREAKS.len() as u64) as usize;
+            let line = BREAKS[way](&out[start..]);
+            out.truncate(start);
+            out.push_str(&line);
+        }
         out.push('\n');
         self.next += 1;
         true
+    }
+
+    /// Whether the last line was a broken one.
+    pub fn is_broken(&self) -> bool {
+        self.broken
     }
 
     fn place(&self) -> (u64, u64, u64) {
@@ -187,6 +224,9 @@ impl Lines<'_> {
             let _ = write!(out, ",zid={:08x}", series / (self.load.hosts * CPUS).max(1));
         }
         for field in 0..self.load.fields {
+            if field > 0 && self.load.sparse && self.random.below(4) == 0 {
+                continue;
+            }
             out.push(if field == 0 { ' ' } else { ',' });
             self.field(field, out);
         }
@@ -304,6 +344,34 @@ mod tests {
         let load = Load { points: 100, ..Load::default() };
         assert_eq!(load.text(), load.text());
         assert_ne!(load.text(), Load { seed: 43, ..load }.text());
+    }
+
+    #[test]
+    fn broken_lines_are_refused_and_the_others_stay_as_they_are() {
+        let good = Load { points: 2000, ..Load::default() };
+        let load = Load { broken_per_mille: 50, ..good.clone() };
+        let (mut whole, mut lines) = (good.lines(), load.lines());
+        let mut broken = 0;
+        let (mut one, mut other) = (String::new(), String::new());
+        while lines.next_into(&mut other) {
+            assert!(whole.next_into(&mut one));
+            let parsed = influxdb_line_protocol::parse_lines(other.trim_end()).next();
+            assert_eq!(parsed.is_some_and(|line| line.is_err()), lines.is_broken(), "{other}");
+            assert_eq!(one != other, lines.is_broken(), "{other}");
+            broken += u64::from(lines.is_broken());
+            one.clear();
+            other.clear();
+        }
+        assert!((60..140).contains(&broken), "{broken} of 2000");
+    }
+
+    #[test]
+    fn sparse_lines_differ_in_their_fields() {
+        let load = Load { points: 200, sparse: true, ..Load::default() };
+        let points = crate::points::parse(&String::from_utf8(load.text()).unwrap());
+        let shapes: std::collections::HashSet<String> =
+            points.iter().map(|point| format!("{:?}", point.fields.keys())).collect();
+        assert!(shapes.len() > 8, "{} shapes", shapes.len());
     }
 
     #[test]

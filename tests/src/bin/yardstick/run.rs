@@ -1,7 +1,7 @@
 //! One run of the agent over a load.
 
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -9,99 +9,244 @@ use headwater_tests::agent::{Agent, Setup};
 use headwater_tests::wait;
 use rustix::process::Signal;
 
-use crate::rows::{Done, Row};
+use crate::case::{Case, Check, Feed, LINES_PER_DATAGRAM, Target};
+use crate::counters::Counters;
+use crate::feed::{self, PATIENCE};
+use crate::figure::Figure;
+use crate::made::Made;
+use crate::valgrind::{self, Counted};
 use crate::verify::{self, Expected};
 
-/// What a run took.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Taken {
-    /// From the first byte sent until all was written.
-    pub wall: Duration,
-    /// The agent's, from its start to its end.
-    pub cpu: Duration,
-    pub peak_bytes: u64,
+/// What is to be run.
+pub struct Job<'a> {
+    pub program: &'a Path,
+    pub case: &'a Case,
+    pub workers: usize,
+    pub made: &'a Made,
+    pub expected: &'a Expected,
 }
 
-/// How long one run may take: valgrind is fifty times slower.
-const PATIENCE: Duration = Duration::from_secs(1200);
+/// What a run gave.
+pub struct Ran {
+    pub figures: Vec<(Figure, f64)>,
+    pub checked: String,
+}
 
-const END: &[u8] = b"end last=1i 1700000000000000000\n";
+/// What was used until the stop, as /proc tells of a running process.
+struct Used {
+    cpu: Duration,
+    ticks: Duration,
+    calls: u64,
+    read: u64,
+    written: u64,
+    switches: u64,
+}
 
-/// Sends bytes through one connection and waits until the agent has read them all.
-pub fn send(to: SocketAddr, text: &[u8], last: &[u8]) -> io::Result<()> {
-    let mut stream = TcpStream::connect(to)?;
-    for chunk in text.chunks(256 << 10) {
-        stream.write_all(chunk)?;
+impl Used {
+    fn of(agent: &Agent) -> Used {
+        let io = |line| agent.io(line).unwrap_or(0);
+        Used {
+            cpu: agent.threads_cpu(),
+            ticks: agent.cpu(),
+            calls: io("syscr") + io("syscw"),
+            read: io("rchar"),
+            written: io("wchar"),
+            switches: agent.switches(),
+        }
     }
-    stream.write_all(last)?;
-    stream.shutdown(Shutdown::Write)?;
-    // The agent closes its side when it has read ours to the end.
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.read(&mut [0; 16]).map(|_| ())
 }
 
-/// Runs the agent over a text and checks what came out.
-pub fn run(
-    program: &Path,
-    row: &Row,
-    workers: usize,
-    text: &[u8],
-    expected: Option<&Expected>,
-    points: u64,
-    under: Option<&[String]>,
-) -> Result<(Taken, Agent, String), String> {
-    let mut setup = Setup::of(program, &row.config(workers));
-    if let Some(arguments) = under {
-        setup = setup.under("valgrind", arguments);
+impl Job<'_> {
+    fn workers(&self) -> usize {
+        self.case.workers.unwrap_or(self.workers)
     }
-    let mut agent = setup.start();
-    let address = agent.tcp();
-    let out = agent.folder().join("out");
-    let begin = Instant::now();
-    let last = if row.done == Done::End { END } else { b"" };
-    send(address, text, last).map_err(|error| format!("{}: {error}\n{}", row.name, agent.log()))?;
-    let last_line = text.strip_suffix(b"\n").and_then(|text| text.rsplit(|b| *b == b' ').next());
-    let done = || match row.done {
-        Done::Closed => true,
-        Done::End => ends_with(&out, END.strip_suffix(b"\n").unwrap_or(END)),
-        Done::LastLine => last_line.is_some_and(|last| ends_with(&out, last)),
-        Done::Counts => verify::counted(&read(&out)) >= points,
-    };
-    wait::poll(PATIENCE, || done().then_some(()))
-        .ok_or_else(|| format!("{}: the output is not complete\n{}", row.name, agent.log()))?;
-    let until_written = begin.elapsed();
-    agent.signal(Signal::TERM);
-    let (status, usage) = agent.wait_for(PATIENCE);
-    let wall = if row.done == Done::Closed { begin.elapsed() } else { until_written };
-    if !status.success() {
-        return Err(format!("{}: {status}\n{}", row.name, agent.log()));
+
+    fn setup(&self, watched: bool) -> Setup {
+        let load = self.made.path.display().to_string();
+        Setup::of(self.program, &self.case.config(self.workers(), watched, &load))
     }
-    let output = if row.to_file {
-        std::fs::read(&out).map_err(|error| format!("{}: {error}", out.display()))?
-    } else {
-        Vec::new()
-    };
-    let checked = match expected {
-        Some(expected) => verify::check(expected, &output)
-            .map_err(|error| format!("{}: {error}\n{}", row.name, agent.log()))?,
-        None => String::new(),
-    };
-    Ok((Taken { wall, cpu: usage.cpu, peak_bytes: usage.peak_bytes }, agent, checked))
+
+    /// Measures by clock and /proc.
+    pub fn measure(&self) -> Result<Ran, String> {
+        let watched = self.case.is_watched();
+        let begin = Instant::now();
+        let mut agent = self.setup(watched).start();
+        // A file is read from the start on; senders begin when there is somebody to send to.
+        let mut fed = self.feed(&mut agent)?;
+        let begin = fed.begin.unwrap_or(begin);
+        let read = begin.elapsed();
+        let counters = if watched { self.watch(&agent, &mut fed)? } else { Counters::default() };
+        let used = Used::of(&agent);
+        let (output, usage) = self.stop(&mut agent)?;
+        // Without a mark of its own, all is done when the agent has ended.
+        let wall = if watched || self.case.feed == Feed::File { read } else { begin.elapsed() };
+        let checked = self.check(&agent, &output)?;
+        if self.case.check == Check::Datagrams {
+            self.check_count(&agent, &output, counters.written)?;
+        }
+
+        // Ticks are coarse: they tell the stop alone, and threads that had ended before it.
+        let cpu = (used.cpu + usage.cpu.saturating_sub(used.ticks)).max(usage.cpu);
+        let mut points = self.made.points() as f64;
+        let mut figures = Vec::new();
+        if self.case.check == Check::Datagrams {
+            // Some were dropped by the kernel, some pushed out by newer ones: all are counted.
+            let arrived = counters.written.saturating_sub(fed.afters) as f64;
+            let sent = (fed.datagrams * LINES_PER_DATAGRAM) as f64;
+            figures.push((Figure::PointsDropped, 1.0 - arrived / sent.max(1.0)));
+            points = arrived;
+        }
+        let bytes = points * self.made.bytes_per_point();
+        let (wall, cpu) = (wall.as_secs_f64(), cpu.as_secs_f64().max(1e-4));
+        figures.extend([
+            (Figure::PointsPerSecond, points / wall),
+            (Figure::PointsPerCpuSecond, points / cpu),
+            (Figure::BytesPerSecond, bytes / wall),
+            (Figure::PeakBytes, usage.peak_bytes as f64),
+            (Figure::CallsPerMegabyte, used.calls as f64 / (bytes / 1e6)),
+            (Figure::ReadPerByte, used.read as f64 / bytes),
+            (Figure::WrittenPerByte, used.written as f64 / bytes),
+            (Figure::SwitchesPerMegabyte, used.switches as f64 / (bytes / 1e6)),
+        ]);
+        Ok(Ran { figures, checked })
+    }
+
+    /// Counts by callgrind.
+    pub fn count(&self) -> Result<Counted, String> {
+        // What the agent counts of itself costs by time, which is fifty times slower here.
+        let setup = self.setup(false);
+        let file = setup.folder().join("callgrind.out");
+        let mut agent =
+            setup.under("valgrind", &valgrind::arguments(&file.display().to_string())).start();
+        self.feed(&mut agent)?;
+        let (output, _) = self.stop(&mut agent)?;
+        self.check(&agent, &output)?;
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| format!("{}: {error}\n{}", file.display(), agent.log()))?;
+        valgrind::parse(&text)
+    }
+
+    fn failed(&self, agent: &Agent, error: impl std::fmt::Display) -> String {
+        format!("{}: {error}\n{}", self.case.name, agent.log())
+    }
+
+    fn feed(&self, agent: &mut Agent) -> Result<Fed, String> {
+        let path = &self.made.path;
+        let mut fed = Fed::default();
+        let result = match self.case.feed {
+            Feed::Tcp { connections } => {
+                let to = agent.tcp();
+                fed.begin = Some(Instant::now());
+                feed::tcp(to, path, connections)
+            }
+            Feed::Unix => {
+                let to = agent.folder().join("socket");
+                agent.until("a listening socket", |_| to.exists().then_some(()));
+                fed.begin = Some(Instant::now());
+                feed::unix(&to, path)
+            }
+            Feed::Udp => {
+                let text = self.made.read()?;
+                let to = agent.udp();
+                fed.begin = Some(Instant::now());
+                fed.udp = Some(to);
+                feed::udp(to, &text).map(|sent| {
+                    fed.datagrams = sent;
+                    agent.udp_is_read(to);
+                })
+            }
+            Feed::File => self.until_last_line(agent),
+        };
+        result.map_err(|error| self.failed(agent, error))?;
+        Ok(fed)
+    }
+
+    /// The lines of one source stay in order: the last one ends the load.
+    fn until_last_line(&self, agent: &Agent) -> io::Result<()> {
+        let last = last_word(&self.made.path)?;
+        let out = agent.folder().join("out");
+        let done = || last_word(&out).is_ok_and(|word| word == last).then_some(());
+        wait::poll(PATIENCE, done).ok_or_else(|| io::Error::other("the output is not complete"))
+    }
+
+    /// Waits until the agent's counters tell that all is in.
+    fn watch(&self, agent: &Agent, fed: &mut Fed) -> Result<Counters, String> {
+        let path = agent.folder().join("internal");
+        let mut counters = Counters::default();
+        if let Some(to) = fed.udp {
+            // With the next datagram the kernel tells how many it dropped before; the queue is empty,
+            // so that this one is not.
+            feed::after(to).map_err(|error| self.failed(agent, error))?;
+            fed.afters += 1;
+        }
+        let complete = wait::poll(wait::PATIENCE, || {
+            counters = Counters::read(&std::fs::read_to_string(&path).unwrap_or_default());
+            let (check, made) = (self.case.check, self.made);
+            let afters = fed.afters;
+            verify::is_complete(check, made, &counters, fed.datagrams, afters).then_some(())
+        });
+        match complete {
+            Some(()) => Ok(counters),
+            None => Err(self.failed(
+                agent,
+                format!(
+                    "{} points in {} datagrams, {} of the lines broken; the agent counts \
+                     {counters:?}",
+                    self.made.points(),
+                    fed.datagrams,
+                    self.made.broken
+                ),
+            )),
+        }
+    }
+
+    fn stop(&self, agent: &mut Agent) -> Result<(Vec<u8>, headwater_tests::agent::Usage), String> {
+        agent.signal(Signal::TERM);
+        let (status, usage) = agent.wait_for(PATIENCE);
+        if !status.success() {
+            return Err(self.failed(agent, status));
+        }
+        let out = agent.folder().join("out");
+        let output = match self.case.target {
+            Target::File => std::fs::read(&out).map_err(|error| self.failed(agent, error))?,
+            Target::Null => Vec::new(),
+        };
+        Ok((output, usage))
+    }
+
+    /// The lines that stand in the output are those that the agent counts.
+    fn check_count(&self, agent: &Agent, output: &[u8], count: u64) -> Result<(), String> {
+        let lines = output.iter().filter(|byte| **byte == b'\n').count() as u64;
+        if lines == count {
+            return Ok(());
+        }
+        let counted = format!("the output has {lines} lines and the agent counts {count}");
+        Err(self.failed(agent, counted))
+    }
+
+    fn check(&self, agent: &Agent, output: &[u8]) -> Result<String, String> {
+        verify::check(self.expected, output).map_err(|error| self.failed(agent, error))
+    }
 }
 
-fn read(path: &Path) -> String {
-    String::from_utf8(std::fs::read(path).unwrap_or_default()).unwrap_or_default()
+/// How a load was fed.
+#[derive(Debug, Default)]
+struct Fed {
+    begin: Option<Instant>,
+    udp: Option<std::net::SocketAddr>,
+    datagrams: u64,
+    afters: u64,
 }
 
-/// Whether the file's last line ends in these bytes.
-fn ends_with(path: &Path, bytes: &[u8]) -> bool {
-    let tail = || -> io::Result<Vec<u8>> {
-        let mut file = std::fs::File::open(path)?;
-        let len = file.metadata()?.len();
-        file.seek(SeekFrom::Start(len.saturating_sub(bytes.len() as u64 + 1)))?;
-        let mut tail = Vec::new();
-        file.read_to_end(&mut tail)?;
-        Ok(tail)
+/// The last word of a file that ends in a newline.
+fn last_word(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let len = file.metadata()?.len();
+    file.seek(SeekFrom::Start(len.saturating_sub(64)))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    let Some(tail) = tail.strip_suffix(b"\n") else {
+        return Err(io::Error::other("no whole line"));
     };
-    tail().is_ok_and(|tail| tail.strip_suffix(b"\n").is_some_and(|tail| tail.ends_with(bytes)))
+    Ok(tail.rsplit(|byte| matches!(byte, b' ' | b'\n')).next().unwrap_or_default().to_vec())
 }

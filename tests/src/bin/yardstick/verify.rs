@@ -2,21 +2,48 @@
 
 use std::collections::HashMap;
 
-use headwater_tests::digest::{Digest, digest, digest_with, parts};
-use headwater_tests::points;
+use headwater_tests::digest::{Digest, digest, digest_with, hash_of, parts};
+use headwater_tests::points::{self, Point};
+
+use crate::case::{Check, LINES_PER_DATAGRAM};
+use crate::counters::Counters;
+use crate::made::Made;
 
 /// What an output must hold.
 pub enum Expected {
-    /// Nothing can be looked at.
+    /// Nothing; the agent counts the points.
     Nothing,
-    /// The line that followed the load, alone.
-    End,
+    /// What it holds cannot be read; the agent counts the points as written.
+    Unreadable,
     /// These lines in any order.
     Lines(Digest),
-    /// These groups by window and host. `None` for the window if the load has no times: then the
-    /// windows of a host are taken together.
-    Groups(HashMap<(Option<i64>, String), Group>),
+    /// Some of these lines, by their hashes, in order.
+    Some(Vec<u64>),
+    /// These groups.
+    Groups(Names, Groups),
 }
+
+/// The fields of a group's point.
+#[derive(Debug, Clone, Copy)]
+pub struct Names {
+    count: &'static str,
+    mean: &'static str,
+    low: &'static str,
+    high: &'static str,
+}
+
+const WINDOW: Names = Names { count: "n", mean: "mean", low: "low", high: "high" };
+
+const STATISTICS: Names = Names {
+    count: "usage_user_count",
+    mean: "usage_user_mean",
+    low: "usage_user_min",
+    high: "usage_user_max",
+};
+
+/// Aggregates by time and host or series. The time is `None` if the load has none: then all windows
+/// of a group are taken together.
+type Groups = HashMap<(Option<i64>, String), Group>;
 
 /// Aggregates of a group.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,10 +54,63 @@ pub struct Group {
     high: f64,
 }
 
+const EMPTY: Group = Group { n: 0, sum: 0.0, low: f64::INFINITY, high: f64::NEG_INFINITY };
+
 const WINDOW_NS: i64 = 10_000_000_000;
 
+/// What a load should become.
+pub fn expected(check: Check, made: &Made) -> Result<Expected, String> {
+    Ok(match check {
+        Check::Dropped => Expected::Nothing,
+        Check::Counted => Expected::Unreadable,
+        Check::Lines => Expected::Lines(digest(&made.read()?)),
+        Check::Edited => Expected::Lines(digest_edited(&made.read()?)),
+        Check::Windows => Expected::Groups(WINDOW, windows(&made.read()?, made.is_json())),
+        Check::Statistics => Expected::Groups(STATISTICS, statistics(&made.read()?)),
+        Check::Datagrams => {
+            let text = made.read()?;
+            let lines = std::str::from_utf8(&text).unwrap_or_default().lines();
+            let mut hashes: Vec<u64> = lines.filter_map(hash_of).collect();
+            hashes.sort_unstable();
+            Expected::Some(hashes)
+        }
+        Check::Good => {
+            let (mut lines, mut line) = (made.load.lines(), String::new());
+            let mut digest = Digest::default();
+            while lines.next_into(&mut line) {
+                if !lines.is_broken() {
+                    digest.add(line.trim_end());
+                }
+                line.clear();
+            }
+            Expected::Lines(digest)
+        }
+    })
+}
+
+/// Whether the agent's counters say that all is in. `datagrams` were sent, with so many single lines
+/// after them.
+pub fn is_complete(
+    check: Check,
+    made: &Made,
+    counters: &Counters,
+    datagrams: u64,
+    afters: u64,
+) -> bool {
+    let good = made.points() - made.broken;
+    match check {
+        Check::Counted => counters.written == good,
+        Check::Datagrams => {
+            let received = counters.gathered.saturating_sub(afters) / LINES_PER_DATAGRAM;
+            counters.written + counters.pushed_out == counters.gathered
+                && received + counters.dropped == datagrams
+        }
+        _ => counters.gathered == good && counters.refused == made.broken,
+    }
+}
+
 /// The lines as the stages `rename`, `regex` and `tagdrop` should leave them.
-pub fn digest_edited(text: &[u8]) -> Digest {
+fn digest_edited(text: &[u8]) -> Digest {
     digest_with(text, |key| {
         let tags = key.strip_prefix("cpu,")?;
         (!tags.contains("region=ap-south-1"))
@@ -42,26 +122,34 @@ fn value_of<'a>(fields: &'a str, key: &str) -> Option<&'a str> {
     fields.split(',').find_map(|field| field.strip_prefix(key)?.strip_prefix('='))
 }
 
-/// The groups that a window of 10 s by host makes.
-pub fn windows(text: &[u8], json: bool) -> Expected {
-    let mut groups = HashMap::new();
+/// Aggregates by what `part` makes of a line: time, group, value.
+fn groups<'a>(
+    text: &'a [u8],
+    part: impl Fn(&'a str) -> Option<(Option<i64>, &'a str, f64)>,
+) -> Groups {
+    let mut groups = Groups::new();
     for line in std::str::from_utf8(text).unwrap_or_default().lines() {
-        let Some((window, host, user)) = (if json { json_parts(line) } else { line_parts(line) })
-        else {
-            continue;
-        };
-        let group = groups.entry((window, host.to_owned())).or_insert(Group {
-            n: 0,
-            sum: 0.0,
-            low: f64::INFINITY,
-            high: f64::NEG_INFINITY,
-        });
+        let Some((time, name, value)) = part(line) else { continue };
+        let group = groups.entry((time, name.to_owned())).or_insert(EMPTY);
         group.n += 1;
-        group.sum += user;
-        group.low = group.low.min(user);
-        group.high = group.high.max(user);
+        group.sum += value;
+        group.low = group.low.min(value);
+        group.high = group.high.max(value);
     }
-    Expected::Groups(groups)
+    groups
+}
+
+/// The groups that a window of 10 s by host makes.
+fn windows(text: &[u8], json: bool) -> Groups {
+    groups(text, if json { json_parts } else { line_parts })
+}
+
+/// The groups of 10 s by series, at the end of each.
+fn statistics(text: &[u8]) -> Groups {
+    groups(text, |line| {
+        let (start, _, value) = line_parts(line)?;
+        Some((start.map(|start| start + WINDOW_NS), parts(line)?.0, value))
+    })
 }
 
 fn line_parts(line: &str) -> Option<(Option<i64>, &str, f64)> {
@@ -75,64 +163,71 @@ fn line_parts(line: &str) -> Option<(Option<i64>, &str, f64)> {
 
 fn json_parts(line: &str) -> Option<(Option<i64>, &str, f64)> {
     let text = |key: &str| {
-        let (_, rest) = line.split_once(&format!("\"{key}\":"))?;
+        let (_, rest) = line.split_once(key)?;
         Some(rest.split([',', '}']).next()?.trim_matches('"'))
     };
-    Some((None, text("host")?, text("usage_user")?.parse().ok()?))
-}
-
-/// The sum of the counts in an output of windows.
-pub fn counted(output: &str) -> u64 {
-    let whole = output.rfind('\n').map_or("", |end| &output[..end]);
-    whole
-        .lines()
-        .filter_map(|line| value_of(parts(line)?.1, "n")?.trim_end_matches(['i', 'u']).parse().ok())
-        .fold(0u64, |sum, n: u64| sum.saturating_add(n))
+    Some((None, text("\"host\":")?, text("\"usage_user\":")?.parse().ok()?))
 }
 
 /// Holds an output against what was expected.
 pub fn check(expected: &Expected, output: &[u8]) -> Result<String, String> {
     match expected {
-        Expected::Nothing => Ok("not readable".into()),
-        Expected::End => {
-            let text = String::from_utf8_lossy(output);
-            if text.starts_with("end ") && text.lines().count() == 1 {
-                return Ok("1 line, the last".into());
-            }
-            Err(format!("expected one line `end`, found {:?}", &text[..text.len().min(200)]))
-        }
+        Expected::Unreadable => Ok("the agent's count".into()),
+        Expected::Nothing if output.is_empty() => Ok("no line, the agent's count".into()),
+        Expected::Nothing => Err(format!("expected nothing, found {} bytes", output.len())),
         Expected::Lines(expected) => {
             let found = digest(output);
             if found == *expected {
-                return Ok(format!("{} lines and their sum", found.lines));
+                return Ok(format!("{} lines, their sum", found.lines));
             }
             Err(format!("expected {expected:?}, found {found:?}"))
         }
-        Expected::Groups(expected) => check_groups(expected, output),
+        Expected::Some(hashes) => check_some(hashes, output),
+        Expected::Groups(names, expected) => check_groups(names, expected, output),
     }
 }
 
-fn check_groups(
-    expected: &HashMap<(Option<i64>, String), Group>,
-    output: &[u8],
-) -> Result<String, String> {
+fn check_some(hashes: &[u64], output: &[u8]) -> Result<String, String> {
+    let text = std::str::from_utf8(output).map_err(|error| error.to_string())?;
+    let lines = text.lines().filter(|line| !line.starts_with("after "));
+    let mut found: Vec<u64> = lines.filter_map(hash_of).collect();
+    found.sort_unstable();
+    let mut sent = hashes.iter();
+    for hash in &found {
+        if !sent.any(|sent| sent == hash) {
+            return Err("a line came out that was not sent, or more often than it was".into());
+        }
+    }
+    Ok(format!("{} of {} lines, each; counted drops", found.len(), hashes.len()))
+}
+
+/// Name and tags as line protocol writes them, for names without escapes.
+fn series_of(point: &Point) -> String {
+    let mut key = point.name.clone();
+    for (tag, value) in &point.tags {
+        key.push_str(&format!(",{tag}={value}"));
+    }
+    key
+}
+
+fn check_groups(names: &Names, expected: &Groups, output: &[u8]) -> Result<String, String> {
     let text = std::str::from_utf8(output).map_err(|error| error.to_string())?;
     let timeless = expected.keys().all(|(window, _)| window.is_none());
-    let mut found: HashMap<(Option<i64>, String), Group> = HashMap::new();
+    let by_series = names.count == STATISTICS.count;
+    let mut found = Groups::new();
     for point in points::parse(text) {
-        let n = point.number("n");
-        let (mean, low, high) = (point.number("mean"), point.number("low"), point.number("high"));
-        let window = if timeless { None } else { point.time };
-        let group = found.entry((window, point.tag("host").to_owned())).or_insert(Group {
-            n: 0,
-            sum: 0.0,
-            low,
-            high,
-        });
+        let n = point.number(names.count);
+        let counts = point.fields.iter().filter(|(key, _)| key.ends_with("_count"));
+        if counts.into_iter().any(|(_, count)| count.as_f64() != Some(n)) {
+            return Err(format!("fields of a period differ in their counts: {point:?}"));
+        }
+        let name = if by_series { series_of(&point) } else { point.tag("host").to_owned() };
+        let time = if timeless { None } else { point.time };
+        let group = found.entry((time, name)).or_insert(EMPTY);
         group.n += n as u64;
-        group.sum += mean * n;
-        group.low = group.low.min(low);
-        group.high = group.high.max(high);
+        group.sum += point.number(names.mean) * n;
+        group.low = group.low.min(point.number(names.low));
+        group.high = group.high.max(point.number(names.high));
     }
     if found.len() != expected.len() {
         return Err(format!("expected {} groups, found {}", expected.len(), found.len()));
@@ -157,31 +252,77 @@ mod tests {
         cpu,host=server1,region=x usage_user=2.5,ctx=8i 10000000002\n\
         cpu,host=server2,region=ap-south-1 usage_user=3,ctx=8i 20000000001\n";
 
-    #[test]
-    fn a_digest_sees_values_and_not_their_writing_or_order() {
-        let other = b"cpu,host=server2,region=ap-south-1 usage_user=3.0,ctx=8i 20000000001\n\
-            cpu,host=server1,region=x usage_user=1.5,ctx=7i 10000000001\n\
-            cpu,host=server1,region=x usage_user=2.5,ctx=8i 10000000002\n";
-        assert_eq!(digest(TEXT), digest(other));
-        let changed = String::from_utf8_lossy(other).replace("7i", "8i");
-        assert_ne!(digest(TEXT), digest(changed.as_bytes()));
-        let edited = b"processor,host=s1,region=x usage_user=1.5,ctx=7i 10000000001\n\
-            processor,host=s1,region=x usage_user=2.5,ctx=8i 10000000002\n";
-        assert_eq!(digest_edited(TEXT), digest(edited));
+    fn refuses_each(expected: &Expected, good: &[u8], changes: &[(&str, &str)]) {
+        assert_eq!(check(expected, good).map(|_| ()), Ok(()));
+        for (from, to) in changes {
+            let bad = String::from_utf8_lossy(good).replacen(from, to, 1);
+            assert_ne!(bad.as_bytes(), good, "{from}");
+            assert!(check(expected, bad.as_bytes()).is_err(), "{from} -> {to}");
+        }
     }
 
     #[test]
-    fn groups_are_held_against_each_other() {
-        let expected = windows(TEXT, false);
+    fn edited_lines_are_held_against_each_other() {
+        let edited = b"processor,host=s1,region=x usage_user=1.5,ctx=7i 10000000001\n\
+            processor,host=s1,region=x usage_user=2.5,ctx=8i 10000000002\n";
+        refuses_each(
+            &Expected::Lines(digest_edited(TEXT)),
+            edited,
+            &[("processor", "cpu"), ("host=s1", "host=server1"), ("7i", "8i"), ("002\n", "003\n")],
+        );
+    }
+
+    #[test]
+    fn windows_are_held_against_each_other() {
         let good = b"w,host=server1 n=2i,mean=2,low=1.5,high=2.5 10000000000\n\
             w,host=server2 n=1i,mean=3,low=3,high=3 20000000000\n";
-        assert!(check(&expected, good).is_ok());
-        assert_eq!(counted(std::str::from_utf8(good).unwrap()), 3);
-        for (from, to) in
-            [("n=2i", "n=3i"), ("mean=2", "mean=2.1"), ("low=3", "low=2"), ("2 n", "3 n")]
-        {
-            let bad = String::from_utf8_lossy(good).replace(from, to);
-            assert!(check(&expected, bad.as_bytes()).is_err(), "{from} -> {to}");
-        }
+        refuses_each(
+            &Expected::Groups(WINDOW, windows(TEXT, false)),
+            good,
+            &[("n=2i", "n=3i"), ("mean=2", "mean=2.1"), ("low=3", "low=2"), ("2 n", "3 n")],
+        );
+    }
+
+    #[test]
+    fn statistics_are_held_against_each_other() {
+        let good = b"cpu,host=server1,region=x usage_user_count=2i,usage_user_mean=2,\
+            usage_user_min=1.5,usage_user_max=2.5,ctx_count=2i 20000000000\n\
+            cpu,host=server2,region=ap-south-1 usage_user_count=1i,usage_user_mean=3,\
+            usage_user_min=3,usage_user_max=3,ctx_count=1i 30000000000\n";
+        refuses_each(
+            &Expected::Groups(STATISTICS, statistics(TEXT)),
+            good,
+            &[
+                ("ctx_count=2i", "ctx_count=1i"),
+                ("mean=2", "mean=2.1"),
+                ("region=x", "region=y"),
+                ("30000000000", "40000000000"),
+            ],
+        );
+    }
+
+    #[test]
+    fn datagrams_may_be_missing_but_not_wrong() {
+        let text = std::str::from_utf8(TEXT).unwrap();
+        let mut hashes: Vec<u64> = text.lines().filter_map(hash_of).collect();
+        hashes.sort_unstable();
+        let expected = Expected::Some(hashes);
+        let one = text.lines().next().unwrap();
+        assert!(check(&expected, format!("{one}\nafter n=1i 1\n").as_bytes()).is_ok());
+        assert!(check(&expected, format!("{one}\n{one}\n").as_bytes()).is_err());
+        assert!(check(&expected, one.replace("7i", "9i").as_bytes()).is_err());
+    }
+
+    #[test]
+    fn json_is_grouped_without_times() {
+        let text =
+            b"{\"host\":\"h1\",\"usage_user\":1.5,\"x\":1}\n{\"host\":\"h1\",\"usage_user\":2.5}\n";
+        let good = b"w,host=h1 n=1i,mean=1.5,low=1.5,high=1.5 1\nw,host=h1 n=1i,mean=2.5,low=2.5,high=2.5 2\n";
+        refuses_each(
+            &Expected::Groups(WINDOW, windows(text, true)),
+            good,
+            &[("n=1i", "n=2i"), ("mean=1.5", "mean=1.6"), ("host=h1", "host=h2")],
+        );
+        assert!(check(&Expected::Nothing, b"x\n").is_err());
     }
 }
