@@ -1,4 +1,4 @@
-//! What of the code stays in memory once the agent has started.
+//! What stays in memory: code once the agent has started, and the heap after a burst.
 #![allow(unsafe_code)]
 
 use std::fs;
@@ -34,6 +34,35 @@ fn code_of_file(line: &str) -> Option<Range<usize>> {
     Some(address(start)?..address(end)?)
 }
 
+/// Gives free heap back to the system now and then.
+#[derive(Default)]
+pub struct Heap {
+    /// Free bytes after it last did so. They are no longer resident.
+    free: usize,
+}
+
+impl Heap {
+    /// So many bytes must have become free since the last time.
+    const WORTHWHILE: usize = 4 << 20;
+
+    /// Gives back what is free, if that is worthwhile.
+    pub fn release(&mut self) {
+        let free = free_bytes();
+        self.free = self.free.min(free);
+        if free - self.free >= Self::WORTHWHILE {
+            // SAFETY: it takes a number and may be called at any time.
+            unsafe { libc::malloc_trim(0) };
+            self.free = free_bytes();
+        }
+    }
+}
+
+/// Bytes that the allocator holds and nobody uses.
+fn free_bytes() -> usize {
+    // SAFETY: it takes nothing and may be called at any time.
+    unsafe { libc::mallinfo2() }.fordblks
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +84,26 @@ mod tests {
         ] {
             assert_eq!(of(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn free_heap_is_given_back() {
+        let mut heap = Heap::default();
+        heap.release();
+        // Behind them one that stays, so that the heap's end does not fall by itself.
+        let blocks: Vec<Vec<u8>> = (0..1_000).map(|_| vec![1; 20_000]).collect();
+        let last = vec![1_u8; 20_000];
+        heap.release();
+        let before = resident_pages();
+        drop(blocks);
+        heap.release();
+        assert!(resident_pages() + 3_000 < before, "{} of {before}", resident_pages());
+        assert_eq!(last[1], 1);
+    }
+
+    fn resident_pages() -> usize {
+        let text = fs::read_to_string("/proc/self/statm").unwrap();
+        text.split(' ').nth(1).unwrap().parse().unwrap()
     }
 
     #[test]

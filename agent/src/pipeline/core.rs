@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headwater_plugin_api::abi::instance::{ParserInstance, ProcessorInstance, SerializerInstance};
-use headwater_plugin_api::abi::serve;
+use headwater_plugin_api::abi::{pool, serve};
 use headwater_plugin_api::batch::{Batch, SeriesMap};
 use headwater_plugin_api::plugin::{Context, Control, Delivery, Outcome};
 
@@ -82,6 +82,19 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// Bytes of what it remembers of series.
+    pub fn remembered(&self) -> usize {
+        let maps = [
+            &self.input_maps,
+            &self.split_maps,
+            &self.shape_maps,
+            &self.aggregator_maps,
+            &self.emitted_maps,
+            &self.output_maps,
+        ];
+        maps.iter().flat_map(|maps| maps.iter()).map(SeriesMap::byte_size).sum()
+    }
+
     /// Gives back what a long text needed.
     pub fn forget_buffers(&mut self) {
         if self.scratch.capacity() > 1 << 20 {
@@ -101,11 +114,22 @@ pub enum Ready {
 impl Core {
     /// A worker's things, for so many inputs.
     pub fn worker(&self, inputs: usize) -> Worker {
+        self.worker_with(self.calls.slot(), inputs)
+    }
+
+    /// Drops what a worker remembers and its instances, which only saves time while there is work,
+    /// and the memory that its thread keeps.
+    pub fn rest(&self, worker: &mut Worker) {
+        *worker = self.worker_with(Arc::clone(&worker.call), worker.parsers.len());
+        pool::forget();
+    }
+
+    fn worker_with(&self, call: Arc<CallSlot>, inputs: usize) -> Worker {
         fn many<T: Default>(count: usize) -> Vec<T> {
             std::iter::repeat_with(T::default).take(count).collect()
         }
         Worker {
-            call: self.calls.slot(),
+            call,
             parsers: many(inputs),
             processors: many(self.processors.len()),
             serializers: many(self.outputs.len()),

@@ -1,8 +1,8 @@
 //! One output: its buffer in memory, its writes, their retries.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use headwater_plugin_api::abi::instance::OutputInstance;
@@ -110,6 +110,8 @@ struct Queue {
     not_before: Option<Instant>,
     connected: bool,
     last_error: String,
+    /// Whether nothing will be written any more.
+    closed: bool,
 }
 
 /// One output.
@@ -125,6 +127,10 @@ pub struct Output {
     slot: Slot<OutputInstance>,
     queue: Mutex<Queue>,
     wake: Notify,
+    /// Told when a write has ended.
+    written: Condvar,
+    /// Points that fell out of the full buffer and were not told of yet.
+    pushed_out: AtomicU64,
     closing: AtomicBool,
     left_out: AtomicBool,
 }
@@ -158,6 +164,8 @@ impl Output {
             slot,
             queue: Mutex::new(Queue { connected, ..Queue::default() }),
             wake: Notify::new(),
+            written: Condvar::new(),
+            pushed_out: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             left_out: AtomicBool::new(false),
         }
@@ -191,6 +199,15 @@ impl Output {
         }
         self.counters.metrics_added.add(item.points);
         let mut queue = self.queue();
+        if queue.closed {
+            drop(queue);
+            self.counters.metrics_dropped.add(item.points);
+            self.log.error(format_args!(
+                "{} points came too late to be written before the stop and are lost",
+                item.points
+            ));
+            return item.settle(Outcome::Aborted);
+        }
         if self.settings.direct
             && queue.items.is_empty()
             && queue.writer == 0
@@ -208,6 +225,15 @@ impl Output {
         queue.bytes += item.bytes;
         host.budget.add(item.bytes);
         append(&mut queue.items, item);
+        if self.settings.direct
+            && queue.points >= self.settings.batch_size
+            && queue.not_before.is_none()
+            && queue.connected
+        {
+            drop(queue);
+            self.write_now(host);
+            queue = self.queue();
+        }
         let mut lost = Vec::new();
         let mut freed = 0;
         if !can_wait {
@@ -235,10 +261,41 @@ impl Output {
         }
         for item in lost {
             self.counters.metrics_dropped.add(item.points);
+            self.pushed_out.fetch_add(item.points, Ordering::Relaxed);
             item.settle(Outcome::Lost);
         }
         if due {
             self.wake();
+        }
+    }
+
+    /// Writes full batches on this thread. If another one writes and the buffer is full, waits for its
+    /// end: the output is quick, and nothing needs to fall out of the buffer.
+    fn write_now(&self, host: &OutputHost<'_>) {
+        const WRITE_MAX: Duration = Duration::from_secs(1);
+        let deadline = Instant::now() + WRITE_MAX;
+        while self.flush(true, host) == Flushed::Busy {
+            let queue = self.queue();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if queue.points <= self.settings.buffer_limit || left.is_zero() {
+                return;
+            }
+            if queue.writer != 0 {
+                let waited = self.written.wait_timeout(queue, left);
+                drop(waited.unwrap_or_else(PoisonError::into_inner));
+            }
+        }
+    }
+
+    /// Logs how many points fell out of the full buffer since it last did.
+    pub fn tell_pushed_out(&self) {
+        let count = self.pushed_out.swap(0, Ordering::Relaxed);
+        if count > 0 {
+            self.log.warn(format_args!(
+                "{count} points fell out of the full buffer before they could be written; \
+                 metric_buffer_limit is {} points, memory_limit in [agent] bounds all buffers",
+                self.settings.buffer_limit
+            ));
         }
     }
 
@@ -286,6 +343,7 @@ impl Output {
         queue.writer = 0;
         let items = std::mem::take(&mut queue.inflight);
         drop(queue);
+        self.written.notify_all();
         let taken: u64 = items.iter().map(|item| item.bytes).sum();
         let left = self.after_write(result, items).err().unwrap_or_default();
         let kept: u64 = left.iter().map(|item| item.bytes).sum();
@@ -512,8 +570,10 @@ impl Output {
         let items = std::mem::take(&mut queue.items);
         let lost = queue.points;
         queue.points = 0;
+        queue.closed = true;
         drop(queue);
         self.counters.metrics_dropped.add(lost);
+        self.tell_pushed_out();
         items.into_iter().for_each(|item| item.settle(Outcome::Aborted));
         if let Some(mut instance) = self.slot.take() {
             let left = deadline.saturating_duration_since(Instant::now());

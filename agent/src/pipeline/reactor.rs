@@ -18,6 +18,11 @@ use super::source::{Next, SourceState};
 
 /// The event that wakes workers for sources without a descriptor.
 const WAKE: u64 = 0;
+/// A worker without work for so long forgets what it remembers of series, and so does one that had
+/// less than [`RARE`] chunks within [`RARE_WITHIN`].
+const REST_AFTER: Duration = Duration::from_secs(10);
+const RARE: u32 = 600;
+const RARE_WITHIN: Duration = Duration::from_secs(60);
 /// Sources and watches that may be open at once.
 pub const MAX_ENTRIES: usize = 65_536;
 
@@ -29,6 +34,30 @@ enum Entry {
 struct WatchState {
     descriptor: RawFd,
     watched: Mutex<Option<Watched>>,
+}
+
+/// When a worker rests.
+struct Rest {
+    /// Chunks since it last did, or since it last had many.
+    chunks: u32,
+    since: Instant,
+}
+
+impl Rest {
+    fn new() -> Self {
+        Rest { chunks: 0, since: Instant::now() }
+    }
+
+    /// Counts a chunk. Whether there were few for long.
+    fn is_due(&mut self) -> bool {
+        self.chunks = self.chunks.saturating_add(1);
+        if self.since.elapsed() < RARE_WITHIN {
+            return false;
+        }
+        let is_rare = self.chunks < RARE;
+        *self = Rest { chunks: 1, since: Instant::now() };
+        is_rare
+    }
 }
 
 /// What the workers share.
@@ -203,14 +232,22 @@ impl Reactor {
             flags: epoll::EventFlags::empty(),
             data: epoll::EventData::new_u64(0),
         }];
+        let rest_after = rustix::event::Timespec::try_from(REST_AFTER).ok();
+        let mut rest = Rest::new();
         while !self.stopped.load(Ordering::Acquire) && !worker.call.is_abandoned() {
-            let count = match epoll::wait(&self.epoll, &mut events, None) {
+            let timeout = rest_after.as_ref().filter(|_| rest.chunks > 0);
+            let count = match epoll::wait(&self.epoll, &mut events, timeout) {
                 Ok(count) => count,
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(_) => return,
             };
             if count == 0 {
+                core.rest(worker);
+                rest = Rest::new();
                 continue;
+            }
+            if rest.is_due() {
+                core.rest(worker);
             }
             self.busy.fetch_add(1, Ordering::AcqRel);
             let data = events[0].data;

@@ -399,12 +399,14 @@ impl Running {
                 let agent = Arc::clone(&this);
                 let done = this
                     .blocking(polled.input.number, move || {
-                        agent.spare.with(|worker| gather.gather(&agent.core, worker))
+                        agent.spare.unless_closed(|worker| gather.gather(&agent.core, worker))
                     })
                     .await;
                 match done {
-                    Some(true) => {}
-                    Some(false) => {
+                    Some(Some(true)) => {}
+                    // The agent stops.
+                    Some(None) => return,
+                    Some(Some(false)) => {
                         this.failed_gathers.fetch_add(1, Ordering::Relaxed);
                     }
                     None => polled.input.counters.gather_timeouts.add(1),
@@ -485,7 +487,9 @@ impl Running {
                 Arc::clone(&self.core),
                 Arc::clone(&self.given_up[index]),
                 move |core| &core.processors[index].timer,
-                move || this.spare.with(|worker| this.core.tick_processor(worker, index)),
+                move || {
+                    this.spare.unless_closed(|worker| this.core.tick_processor(worker, index));
+                },
             ));
         }
         for index in 0..self.core.aggregators.len() {
@@ -494,7 +498,9 @@ impl Running {
                 Arc::clone(&self.core),
                 Arc::clone(&self.given_up[self.core.processors.len() + index]),
                 move |core| &core.aggregators[index].timer,
-                move || this.spare.with(|worker| this.core.tick_aggregator(worker, index)),
+                move || {
+                    this.spare.unless_closed(|worker| this.core.tick_aggregator(worker, index));
+                },
             ));
         }
     }
@@ -505,6 +511,7 @@ impl Running {
         tokio::spawn(async move {
             let mut seconds = 0_u64;
             let mut kept = Kept::default();
+            let mut heap = resident::Heap::default();
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 seconds += 1;
@@ -516,7 +523,10 @@ impl Running {
                     for input in this.all_inputs() {
                         input.tell_unseen();
                     }
+                    this.core.outputs.iter().for_each(|output| output.tell_pushed_out());
                     kept.look(&this);
+                    this.spare.forget();
+                    heap.release();
                 }
             }
         });
@@ -699,6 +709,8 @@ impl Running {
         }
         self.reactor.pause();
         self.reactor.wait_idle(reading);
+        // Gathers and ticks that run bring what they have on its way.
+        self.spare.close(reading);
         // 2. Stages give what they hold, each into the next.
         self.spare.with(|worker| {
             for index in 0..self.core.processors.len() {

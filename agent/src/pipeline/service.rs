@@ -1,8 +1,8 @@
 //! Inputs that run by themselves: their start with retries, their way in, their settlements.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use headwater_plugin_api::abi::instance::ServiceInstance;
 use headwater_plugin_api::abi::serve::{
@@ -13,6 +13,7 @@ use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::plugin::{Context, Error};
 use tokio::sync::Notify;
 
+use super::calls::CallSlot;
 use super::core::{Core, Worker};
 use super::input::Input;
 use super::polled::Pushed;
@@ -26,19 +27,86 @@ pub struct Spare {
     core: Arc<Core>,
     inputs: usize,
     free: Mutex<Vec<Worker>>,
+    at_work: Mutex<AtWork>,
+    /// Told when one is done.
+    done: Condvar,
+}
+
+#[derive(Default)]
+struct AtWork {
+    calls: Vec<Arc<CallSlot>>,
+    closed: bool,
 }
 
 impl Spare {
     /// No worker yet; they are made when needed.
     pub fn new(core: &Arc<Core>, inputs: usize) -> Arc<Spare> {
-        Arc::new(Spare { core: Arc::clone(core), inputs, free: Mutex::default() })
+        Arc::new(Spare {
+            core: Arc::clone(core),
+            inputs,
+            free: Mutex::default(),
+            at_work: Mutex::default(),
+            done: Condvar::new(),
+        })
     }
 
     /// Runs with a worker. A worker whose thread was given up is not used again.
     pub fn with<R>(&self, run: impl FnOnce(&mut Worker) -> R) -> R {
+        let worker = self.worker();
+        self.at_work().calls.push(Arc::clone(&worker.call));
+        self.run(worker, run)
+    }
+
+    /// The same, unless [`close`](Self::close) was called: then nothing is run.
+    pub fn unless_closed<R>(&self, run: impl FnOnce(&mut Worker) -> R) -> Option<R> {
+        let worker = self.worker();
+        {
+            let mut at_work = self.at_work();
+            if at_work.closed {
+                return None;
+            }
+            at_work.calls.push(Arc::clone(&worker.call));
+        }
+        Some(self.run(worker, run))
+    }
+
+    /// Lets nothing new begin, and waits until all that runs is done, or given up, or the time is
+    /// over.
+    pub fn close(&self, deadline: Instant) {
+        let mut at_work = self.at_work();
+        at_work.closed = true;
+        loop {
+            at_work.calls.retain(|call| !call.is_abandoned());
+            let left = deadline.saturating_duration_since(Instant::now());
+            if at_work.calls.is_empty() || left.is_zero() {
+                return;
+            }
+            let nap = left.min(Duration::from_millis(50));
+            let waited = self.done.wait_timeout(at_work, nap);
+            at_work = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Drops the workers that nobody uses and that remember much.
+    pub fn forget(&self) {
+        const MUCH: usize = 1 << 20;
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.retain(|worker| worker.remembered() < MUCH);
+    }
+
+    fn at_work(&self) -> MutexGuard<'_, AtWork> {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn worker(&self) -> Worker {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut worker = free.unwrap_or_else(|| self.core.worker(self.inputs));
+        free.unwrap_or_else(|| self.core.worker(self.inputs))
+    }
+
+    fn run<R>(&self, mut worker: Worker, run: impl FnOnce(&mut Worker) -> R) -> R {
         let result = run(&mut worker);
+        self.at_work().calls.retain(|call| !Arc::ptr_eq(call, &worker.call));
+        self.done.notify_all();
         if !worker.call.is_abandoned() {
             worker.forget_buffers();
             let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,10 +177,13 @@ impl IntakeServices for IntakeOf {
         {
             return Err(batch);
         }
-        self.spare.with(|worker| {
-            Pushed::new(&self.core, worker, &self.input, self.origin, true).batch(batch);
+        let mut batch = Some(batch);
+        self.spare.unless_closed(|worker| {
+            if let Some(batch) = batch.take() {
+                Pushed::new(&self.core, worker, &self.input, self.origin, true).batch(batch);
+            }
         });
-        Ok(())
+        batch.map_or(Ok(()), Err)
     }
 
     fn malformed(&self, malformed: Malformed) {
@@ -123,9 +194,10 @@ impl IntakeServices for IntakeOf {
         if self.paused.load(Ordering::Acquire) || self.core.budget.is_closed() {
             return Err(Error::would_block());
         }
-        self.spare.with(|worker| {
+        let pushed = self.spare.unless_closed(|worker| {
             Pushed::new(&self.core, worker, &self.input, self.origin, true).bytes(&bytes)
-        })
+        });
+        pushed.unwrap_or_else(|| Err(Error::would_block()))
     }
 }
 

@@ -130,6 +130,11 @@ fn release(block: *mut u8, size: usize) {
     unsafe { std::alloc::dealloc(block, Layout::from_size_align_unchecked(size, ALIGN)) }
 }
 
+/// Gives back the blocks that this thread keeps.
+pub fn forget() {
+    let _ = KEPT_HERE.try_with(|kept| kept.take());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
