@@ -45,7 +45,7 @@ impl Heap {
     /// So many bytes must have become free since the last time.
     const WORTHWHILE: usize = 4 << 20;
 
-    /// Gives back what is free, if that is worthwhile.
+    /// Gives back what is free, if that is worthwhile, and code that only a burst needed.
     pub fn release(&mut self) {
         let free = free_bytes();
         self.free = self.free.min(free);
@@ -53,6 +53,7 @@ impl Heap {
             // SAFETY: it takes a number and may be called at any time.
             unsafe { libc::malloc_trim(0) };
             self.free = free_bytes();
+            release_code();
         }
     }
 }

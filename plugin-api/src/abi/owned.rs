@@ -110,6 +110,11 @@ pub(crate) fn keep(mut bytes: Vec<u8>) {
     });
 }
 
+/// Gives back what this thread keeps.
+pub(crate) fn forget() {
+    let _ = BUFFERS.try_with(|buffers| buffers.take());
+}
+
 unsafe extern "C" fn take_back(data: *mut u8, len: u64, capacity: u64) {
     // SAFETY: `give` took the parts from a `Vec` of this library.
     keep(unsafe { Vec::from_raw_parts(data, len as usize, capacity as usize) });

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use headwater_tests::agent::Setup;
+use headwater_tests::agent::{Agent, Setup};
 use headwater_tests::load::Load;
 use rustix::process::Signal;
 
@@ -38,6 +38,10 @@ pub const SOAKS: &[Soak] = &[
 /// Memory is back if it is within a fifth of where it began.
 const BACK: f64 = 1.2;
 
+/// The points before, and the time after them in which the agent comes to rest.
+const FEW: u64 = 200_000;
+const REST: Duration = Duration::from_secs(25);
+
 /// How long memory may take to come back.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
@@ -55,9 +59,18 @@ impl Soak {
         );
         let mut agent = Setup::of(program, &config).start();
         let to = agent.tcp();
-        // A gather of its own counters is where it begins.
-        agent.lines("internal", 1);
-        let resident = |agent: &headwater_tests::agent::Agent| {
+        let failed = |agent: &Agent, error| format!("{}: {error}\n{}", self.name, agent.log());
+        let counted = |agent: &mut Agent, points: u64| {
+            agent.until("the count of all points", |agent| {
+                (Counters::read(&agent.read("internal")).gathered == points).then_some(())
+            });
+        };
+        // It begins with an agent that has worked, whose code and tables are there, and that rests.
+        let few = Load { points: FEW, ..base.clone() };
+        let before = feed::stream(to, few.lines(), time).map_err(|error| failed(&agent, error))?;
+        counted(&mut agent, before);
+        std::thread::sleep(REST);
+        let resident = |agent: &Agent| {
             agent.memory("VmRSS").unwrap_or_default() as f64
         };
         let start = resident(&agent);
@@ -66,13 +79,11 @@ impl Soak {
             points: u64::MAX,
             series: SERIES,
             step_ns: 10_000_000_000 / SERIES as i64,
+            start_ns: base.start_ns + 3_600_000_000_000,
             ..base.clone()
         };
-        let sent = feed::stream(to, load.lines(), time)
-            .map_err(|error| format!("{}: {error}\n{}", self.name, agent.log()))?;
-        agent.until("the count of all points", |agent| {
-            (Counters::read(&agent.read("internal")).gathered == sent).then_some(())
-        });
+        let sent = feed::stream(to, load.lines(), time).map_err(|error| failed(&agent, error))?;
+        counted(&mut agent, before + sent);
         let silence = Instant::now();
         let mut after = resident(&agent);
         while after > start * BACK && silence.elapsed() < SILENCE_MAX {
