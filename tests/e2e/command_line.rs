@@ -92,6 +92,39 @@ fn check_reports_all_errors_of_all_files() {
 }
 
 #[test]
+fn check_says_of_what_is_missing_once_what_was_meant() {
+    let folder = Folder::new();
+    let file = folder.write(
+        "missing.toml",
+        "[[inputs.socket_listner]]\nservice_address = \"tcp://:1\"\n\
+         \n[[inputs.socket_listener]]\nservice_address = \"tcp://:1\"\ndata_format = \"jsonn\"\njson_query = \"x\"\n\
+         \n[[inputs.socket_listener]]\nservice_address = \"tcp://:1\"\ntime_source = \"receive_time\"\n\
+         \n[[outputs.file]]\nfiles = [\"stdout\"]\ndata_format = \"inflx\"\n",
+    );
+    let mut command = Command::new(paths::agent());
+    let output = command.args(["config", "check", "--config"]).arg(&file).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).replace("\n  help: ", " | ");
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    let found: Vec<&str> = errors.lines().filter(|line| line.contains(": error: ")).collect();
+    let expected = [
+        ("1:1", "there is no input `socket_listner`", "| did you mean `socket_listener`?"),
+        ("6:15", "there is no parser `jsonn`", "| did you mean `json`?"),
+        (
+            "11:15",
+            "`time_source` takes \"metric\", \"collection_start\" or \"collection_end\"",
+            "not the string \"receive_time\"",
+        ),
+        ("15:15", "there is no serializer `inflx`", "| did you mean `influx`?"),
+    ];
+    assert_eq!(found.len(), expected.len(), "{errors}");
+    for (line, (place, message, end)) in found.iter().zip(expected) {
+        let start = format!("{}:{place}: error: {message}", file.display());
+        assert!(line.starts_with(&start) && line.ends_with(end), "{line}");
+        assert!(line.matches("did you mean").count() <= 1, "{line}");
+    }
+}
+
+#[test]
 fn check_finds_nothing_wrong_with_a_good_file() {
     let folder = Folder::new();
     let file = folder.write("good.toml", FILE_TO_FILE.replace('@', "/tmp"));

@@ -3,7 +3,7 @@
 use headwater_plugin_api::abi::module::{DescriptorRef, capability};
 
 use crate::config::{self, PluginSchema, Schemas};
-use crate::loader::{LoadError, PluginKind, Registry};
+use crate::loader::{InputKind, LoadError, PluginKind, Registry};
 
 pub struct RegistrySchemas<'a>(pub &'a Registry);
 
@@ -11,14 +11,25 @@ impl Schemas for RegistrySchemas<'_> {
     fn schema(&self, kind: config::PluginKind, name: &str) -> Result<PluginSchema, String> {
         let read = || -> Result<PluginSchema, LoadError> {
             let kind = loader_kind(kind);
+            let service = kind == PluginKind::Input
+                && matches!(self.0.input(name)?.plugin, InputKind::Service(_));
             let capabilities = descriptor(self.0, kind, name)?.capabilities();
             let formatted = capability::PARSED | capability::SERIALIZED;
             Ok(PluginSchema {
                 text: self.0.schema(kind, name)?,
                 takes_format: capabilities & formatted != 0,
+                service,
             })
         };
-        read().map_err(|error| error.to_string())
+        read().map_err(|mut error| {
+            // The configuration gives the nearest name as its help.
+            if let LoadError::NotFound { nearest, other_kinds, .. } = &mut error
+                && nearest.take().is_some()
+            {
+                other_kinds.clear();
+            }
+            error.to_string()
+        })
     }
 
     fn names(&self, kind: config::PluginKind) -> Vec<String> {

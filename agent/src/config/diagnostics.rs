@@ -83,6 +83,11 @@ impl Diagnostics {
         self.errors
     }
 
+    /// Whether what follows is only counted, so that nobody need find words for it.
+    pub fn is_full(&self) -> bool {
+        self.found.len() == DIAGNOSTICS_MAX
+    }
+
     /// An error that lies in no file.
     pub fn error_nowhere(&mut self, message: impl Into<String>, help: Option<String>) {
         self.push((0, 0), Severity::Error, None, message.into(), help);
@@ -139,7 +144,8 @@ impl Diagnostics {
         message: String,
         help: Option<String>,
     ) {
-        self.push((file.order() + 1, offset), severity, Some(file.place(offset)), message, help);
+        let place = (!self.is_full()).then(|| file.place(offset));
+        self.push((file.order() + 1, offset), severity, place, message, help);
     }
 
     fn push(
@@ -151,7 +157,7 @@ impl Diagnostics {
         help: Option<String>,
     ) {
         self.errors += usize::from(severity == Severity::Error);
-        if self.found.len() == DIAGNOSTICS_MAX {
+        if self.is_full() {
             self.dropped += 1;
             return;
         }

@@ -73,12 +73,14 @@ pub struct PluginSchema {
     pub text: String,
     /// Whether `data_format` in its table names a parser or serializer.
     pub takes_format: bool,
+    /// Whether it is an input that runs by itself, and is not gathered at intervals.
+    pub service: bool,
 }
 
 /// What plugins there are.
 pub trait Schemas {
     /// The schema of a plugin. The error says why there is none: not found, and where it was looked
-    /// for, or not loadable.
+    /// for, or not loadable. The nearest of the names is not for it to say.
     fn schema(&self, kind: PluginKind, name: &str) -> Result<PluginSchema, String>;
 
     /// All plugins of a kind, for suggestions.

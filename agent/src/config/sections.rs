@@ -15,6 +15,9 @@ use super::split::{Found, Known};
 pub const NAMES: &[&str] =
     &["agent", "global_tags", "inputs", "processors", "aggregators", "outputs", "secretstores"];
 
+/// More plugins than this are refused.
+pub const PLUGINS_MAX: usize = 10_000;
+
 /// What the documents of a configuration hold, apart from what the filters leave out.
 #[derive(Default)]
 pub struct Sections<'t, 'a> {
@@ -24,6 +27,8 @@ pub struct Sections<'t, 'a> {
     pub processors: Vec<Found<'t, 'a>>,
     pub aggregators: Vec<Found<'t, 'a>>,
     pub outputs: Vec<Found<'t, 'a>>,
+    /// How many plugins there are, those that are too many among them.
+    plugins: usize,
 }
 
 impl<'t, 'a> Sections<'t, 'a> {
@@ -35,7 +40,7 @@ impl<'t, 'a> Sections<'t, 'a> {
         known: &Known<'_>,
         diagnostics: &mut Diagnostics,
     ) {
-        let mut reader = Reader { document, options, diagnostics };
+        let mut reader = Reader { document, options, diagnostics, plugins: &mut self.plugins };
         for (key, value) in by_position(&document.root) {
             let name = key.get_ref().as_ref();
             let (section, kind) = match name {
@@ -82,6 +87,7 @@ struct Reader<'r, 't, 'a> {
     document: &'t Document<'a>,
     options: &'r LoadOptions,
     diagnostics: &'r mut Diagnostics,
+    plugins: &'r mut usize,
 }
 
 fn is_table_list(items: &DeArray<'_>) -> bool {
@@ -121,14 +127,13 @@ impl<'t, 'a> Reader<'_, 't, 'a> {
         inputs: &mut Vec<Found<'t, 'a>>,
     ) {
         let name = key.get_ref().as_ref();
-        let names = known.names(PluginKind::Input);
+        let is_input = || known.names(PluginKind::Input).iter().any(|input| input == name);
         match value.get_ref() {
-            DeValue::Table(table) if names.iter().any(|input| input == name) => {
+            DeValue::Table(table) if is_input() => {
                 self.push(PluginKind::Input, key, table, value.span().start, inputs);
             }
             value if value.is_table() || value.as_array().is_some_and(is_table_list) => {
-                let input = names.iter().any(|input| input == name);
-                let help = if input {
+                let help = if is_input() {
                     Some(format!("write [[inputs.{name}]]"))
                 } else {
                     nearest_section(name).map(did_you_mean)
@@ -186,7 +191,7 @@ impl<'t, 'a> Reader<'_, 't, 'a> {
     }
 
     fn push(
-        &self,
+        &mut self,
         kind: PluginKind,
         key: &'t Key<'a>,
         table: &'t DeTable<'a>,
@@ -200,8 +205,14 @@ impl<'t, 'a> Reader<'_, 't, 'a> {
             PluginKind::Aggregator => &self.options.aggregator_filter,
             _ => &self.options.output_filter,
         };
-        if filter.as_ref().is_none_or(|names| names.iter().any(|wanted| wanted == name)) {
+        if !filter.as_ref().is_none_or(|names| names.iter().any(|wanted| wanted == name)) {
+            return;
+        }
+        *self.plugins += 1;
+        if *self.plugins <= PLUGINS_MAX {
             list.push(Found { document: self.document, name, table, start });
+        } else if *self.plugins == PLUGINS_MAX + 1 {
+            self.error(start, format!("there are more than {PLUGINS_MAX} plugins"), None);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Which files make up the configuration, and what they hold.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,14 +11,20 @@ use super::diagnostics::{Diagnostics, Place};
 use super::variables::{self, Expanded};
 use super::{Environment, LoadOptions};
 
-/// Larger files are refused.
-pub const FILE_BYTES_MAX: u64 = 16 << 20;
+/// What one reading of the configuration takes at most. What goes beyond is an error, never left out in silence.
+struct Limits {
+    /// The bytes of one file, and of all files together.
+    file_bytes: u64,
+    bytes: u64,
+    files: usize,
+    /// Files and folders of any name that stand in the searched folders.
+    entries: usize,
+    /// Folders within folders below `--config-directory`.
+    depth: usize,
+}
 
-/// More files than this are refused.
-pub const FILES_MAX: usize = 10_000;
-
-/// Folders nested deeper than this below `--config-directory` are refused.
-const DEPTH_MAX: usize = 16;
+const LIMITS: Limits =
+    Limits { file_bytes: 16 << 20, bytes: 64 << 20, files: 10_000, entries: 100_000, depth: 16 };
 
 /// One file's text, with what is needed to say where in the file a byte of the parsed text lies. It may
 /// hold secrets, and so has no `Debug`.
@@ -84,23 +91,34 @@ pub fn read_all(
     environment: &dyn Environment,
     diagnostics: &mut Diagnostics,
 ) -> Vec<SourceFile> {
-    let mut paths = Vec::new();
+    read_within(&LIMITS, options, environment, diagnostics)
+}
+
+fn read_within(
+    limits: &Limits,
+    options: &LoadOptions,
+    environment: &dyn Environment,
+    diagnostics: &mut Diagnostics,
+) -> Vec<SourceFile> {
+    let mut search = Search::new(limits, diagnostics);
     for path in &options.files {
-        add_named(path, &mut paths, diagnostics);
+        search.add_named(path);
     }
     for folder in &options.directories {
-        if !folder.is_dir() {
-            diagnostics.error_nowhere(format!("{}: it is not a folder", folder.display()), None);
-            continue;
+        if folder.is_dir() {
+            search.add_folders(folder, 0);
+        } else {
+            search.error(folder, "it is not a folder");
         }
-        add_folder(folder, Some(0), &mut paths, diagnostics);
     }
     let named = options.files.is_empty() && options.directories.is_empty();
     if named && options.texts.is_empty() {
-        add_defaults(environment, &mut paths, diagnostics);
+        search.add_defaults(environment);
     }
+    let paths = search.paths;
 
     let mut seen = HashSet::new();
+    let mut bytes = 0;
     let mut files = Vec::new();
     let given = options.texts.iter().enumerate();
     files.extend(given.map(|(order, (name, text))| SourceFile::new(name, order, text.clone())));
@@ -113,12 +131,27 @@ pub fn read_all(
             ));
             continue;
         }
-        if files.len() == FILES_MAX {
-            diagnostics.error_nowhere(format!("there are more than {FILES_MAX} files"), None);
+        if seen.len() > limits.files {
+            diagnostics.error_nowhere(
+                format!("{}: there are more than {} files", path.display(), limits.files),
+                Some("put several tables into one file".into()),
+            );
             break;
         }
-        match read(&path) {
+        match read(&path, limits.file_bytes) {
             Ok(text) => {
+                bytes += text.len() as u64;
+                if bytes > limits.bytes {
+                    diagnostics.error_nowhere(
+                        format!(
+                            "{}: with this file, the files are larger than {} bytes together",
+                            path.display(),
+                            limits.bytes
+                        ),
+                        None,
+                    );
+                    break;
+                }
                 let mut file = SourceFile::new(&path.to_string_lossy(), order, text);
                 if !options.non_strict_env || file.expand(environment, diagnostics) {
                     files.push(file);
@@ -130,114 +163,148 @@ pub fn read_all(
     files
 }
 
-fn add_named(path: &Path, paths: &mut Vec<PathBuf>, diagnostics: &mut Diagnostics) {
-    let text = path.to_string_lossy();
-    if text.starts_with("http://") || text.starts_with("https://") {
-        diagnostics.error_nowhere(
-            format!("{text}: configuration is not read from URLs yet"),
-            Some("download the file and name its path".into()),
-        );
-    } else if path.is_dir() {
-        add_folder(path, None, paths, diagnostics);
-    } else {
-        paths.push(path.to_owned());
-    }
+/// Collects the paths of files.
+struct Search<'a> {
+    limits: &'a Limits,
+    diagnostics: &'a mut Diagnostics,
+    paths: Vec<PathBuf>,
+    /// The folders that were searched with all that is in them.
+    folders: HashSet<PathBuf>,
+    entries: usize,
 }
 
-fn add_defaults(
-    environment: &dyn Environment,
-    paths: &mut Vec<PathBuf>,
-    diagnostics: &mut Diagnostics,
-) {
-    let system = environment.system_folder();
-    let mut tried = Vec::new();
-    if let Some(path) = environment.var("HEADWATER_CONFIG_PATH").filter(|path| !path.is_empty()) {
-        let path = PathBuf::from(path);
-        if path.exists() {
-            return add_named(&path, paths, diagnostics);
-        }
-        let message = format!("HEADWATER_CONFIG_PATH is {}, which does not exist", path.display());
-        diagnostics.warning_nowhere(message);
+impl<'a> Search<'a> {
+    fn new(limits: &'a Limits, diagnostics: &'a mut Diagnostics) -> Self {
+        Self { limits, diagnostics, paths: Vec::new(), folders: HashSet::new(), entries: 0 }
     }
-    tried.push("$HEADWATER_CONFIG_PATH".to_owned());
-    if let Some(home) = environment.home() {
-        for name in ["headwater.toml", "headwater.conf"] {
-            let path = home.join(".headwater").join(name);
-            if path.is_file() {
-                return paths.push(path);
+
+    fn error(&mut self, path: &Path, what: impl Display) {
+        self.diagnostics.error_nowhere(format!("{}: {what}", path.display()), None);
+    }
+
+    fn add_named(&mut self, path: &Path) {
+        let text = path.to_string_lossy();
+        if text.starts_with("http://") || text.starts_with("https://") {
+            self.diagnostics.error_nowhere(
+                format!("{text}: configuration is not read from URLs yet"),
+                Some("download the file and name its path".into()),
+            );
+        } else if path.is_dir() {
+            self.add_folder(path, None);
+        } else {
+            self.paths.push(path.to_owned());
+        }
+    }
+
+    fn add_defaults(&mut self, environment: &dyn Environment) {
+        let system = environment.system_folder();
+        let mut tried = Vec::new();
+        if let Some(path) = environment.var("HEADWATER_CONFIG_PATH").filter(|path| !path.is_empty())
+        {
+            let path = PathBuf::from(path);
+            if path.exists() {
+                return self.add_named(&path);
             }
-            tried.push(path.display().to_string());
+            let message =
+                format!("HEADWATER_CONFIG_PATH is {}, which does not exist", path.display());
+            self.diagnostics.warning_nowhere(message);
         }
-    }
-    let main = ["headwater.toml", "headwater.conf"].map(|name| system.join(name));
-    paths.extend(main.iter().find(|path| path.is_file()).cloned());
-    tried.extend(main.iter().map(|path| path.display().to_string()));
-    let folder = system.join("headwater.d");
-    if folder.is_dir() {
-        add_folder(&folder, Some(0), paths, diagnostics);
-    }
-    tried.push(folder.join("*.toml").display().to_string());
-    if paths.is_empty() {
-        diagnostics.error_nowhere(
-            format!("there is no configuration; looked for {}", tried.join(", ")),
-            Some("name a file or folder with --config".into()),
-        );
-    }
-}
-
-/// Adds a folder's `*.toml` and `*.conf` by name. With a depth, its folders too; hidden files and
-/// folders never, for they are editors' and Kubernetes' own.
-fn add_folder(
-    folder: &Path,
-    depth: Option<usize>,
-    paths: &mut Vec<PathBuf>,
-    diagnostics: &mut Diagnostics,
-) {
-    if depth.is_some_and(|depth| depth > DEPTH_MAX) {
-        let message =
-            format!("{}: folders are nested more than {DEPTH_MAX} deep", folder.display());
-        return diagnostics.error_nowhere(message, None);
-    }
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) => {
-            return diagnostics.error_nowhere(
-                format!("{}: the folder cannot be read: {error}", folder.display()),
-                None,
+        tried.push("$HEADWATER_CONFIG_PATH".to_owned());
+        if let Some(home) = environment.home() {
+            for name in ["headwater.toml", "headwater.conf"] {
+                let path = home.join(".headwater").join(name);
+                if path.is_file() {
+                    return self.paths.push(path);
+                }
+                tried.push(path.display().to_string());
+            }
+        }
+        let main = ["headwater.toml", "headwater.conf"].map(|name| system.join(name));
+        self.paths.extend(main.iter().find(|path| path.is_file()).cloned());
+        tried.extend(main.iter().map(|path| path.display().to_string()));
+        let folder = system.join("headwater.d");
+        if folder.is_dir() {
+            self.add_folders(&folder, 0);
+        }
+        tried.push(folder.join("*.toml").display().to_string());
+        if self.paths.is_empty() {
+            self.diagnostics.error_nowhere(
+                format!("there is no configuration; looked for {}", tried.join(", ")),
+                Some("name a file or folder with --config".into()),
             );
         }
-    };
-    let mut found: Vec<PathBuf> = entries
-        .filter_map(Result::ok)
-        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
-        .map(|entry| entry.path())
-        .take(FILES_MAX + 1)
-        .collect();
-    found.sort();
-    for path in found {
-        if path.is_dir() {
-            if let Some(depth) = depth {
-                add_folder(&path, Some(depth + 1), paths, diagnostics);
-            }
-        } else if path.extension().is_some_and(|end| end == "toml" || end == "conf") {
-            paths.push(path);
+    }
+
+    /// Adds a folder's files, and those of the folders in it.
+    fn add_folders(&mut self, folder: &Path, depth: usize) {
+        if depth > self.limits.depth {
+            let what = format!("folders are nested more than {} deep", self.limits.depth);
+            return self.error(folder, what);
         }
-        if paths.len() > FILES_MAX {
-            return;
+        let place = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+        // Links may make a folder a part of itself.
+        if self.folders.insert(place) {
+            self.add_folder(folder, Some(depth));
+        }
+    }
+
+    /// Adds a folder's `*.toml` and `*.conf` by name. With a depth, its folders too; hidden files and
+    /// folders never, for they are editors' and Kubernetes' own.
+    fn add_folder(&mut self, folder: &Path, depth: Option<usize>) {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) => {
+                return self.error(folder, format_args!("the folder cannot be read: {error}"));
+            }
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            match entry {
+                Ok(entry) if entry.file_name().as_encoded_bytes().starts_with(b".") => {}
+                Ok(entry) => found.push(entry.path()),
+                Err(error) => {
+                    return self.error(folder, format_args!("the folder cannot be read: {error}"));
+                }
+            }
+            if self.entries == self.limits.entries {
+                let what = format!(
+                    "with this folder, more than {} files and folders would be searched",
+                    self.limits.entries
+                );
+                return self.error(folder, what);
+            }
+            self.entries += 1;
+        }
+        found.sort();
+        for path in found {
+            let kind = fs::metadata(&path);
+            let is_file = kind.as_ref().is_ok_and(fs::Metadata::is_file);
+            if kind.as_ref().is_ok_and(fs::Metadata::is_dir) {
+                if let Some(depth) = depth {
+                    self.add_folders(&path, depth + 1);
+                }
+            } else if path.extension().is_some_and(|end| end == "toml" || end == "conf") {
+                // Reading a pipe would wait; the reading of a link to nowhere tells what is wrong.
+                if is_file || kind.is_err() {
+                    self.paths.push(path);
+                } else {
+                    self.error(&path, "it is neither a file nor a folder");
+                }
+            }
         }
     }
 }
 
 /// The text of a file; an error begins with what stands behind the file's name.
-fn read(path: &Path) -> Result<String, String> {
+fn read(path: &Path, bytes_max: u64) -> Result<String, String> {
     let file =
         fs::File::open(path).map_err(|error| format!(": the file cannot be read: {error}"))?;
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1)
+    file.take(bytes_max + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| format!(": the file cannot be read: {error}"))?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!(": the file is larger than {FILE_BYTES_MAX} bytes"));
+    if bytes.len() as u64 > bytes_max {
+        return Err(format!(": the file is larger than {bytes_max} bytes"));
     }
     decode(bytes)
 }
@@ -371,5 +438,81 @@ mod tests {
         ] {
             assert!(all.contains(part), "{part}: {all}");
         }
+    }
+
+    /// What is said of a folder within these limits.
+    fn said_within(limits: &Limits, folder: &Path) -> Vec<String> {
+        let options = LoadOptions { directories: vec![folder.into()], ..LoadOptions::default() };
+        let mut diagnostics = Diagnostics::default();
+        read_within(limits, &options, &Vars(&[]), &mut diagnostics);
+        diagnostics.finish().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn each_limit_is_kept_and_said() {
+        let folder = Folder::new("each_limit_is_kept_and_said");
+        folder.write("a.toml", "# 45678");
+        folder.write("b.toml", "# 4567");
+        folder.write("one/two/c.conf", "#");
+        folder.write("one/two/d.txt", "not read");
+        // As much as there is: 14 bytes in 3 files, 6 entries, and 2 folders within folders.
+        let exact = || Limits { file_bytes: 7, bytes: 14, files: 3, entries: 6, depth: 2 };
+        assert_eq!(said_within(&exact(), folder.path()), [""; 0]);
+        let check = |limits: Limits, file: &str, what: &str| {
+            let place = folder.path().join(file);
+            let expected = format!("error: {}: {what}", place.display());
+            assert_eq!(said_within(&limits, folder.path()), [expected], "{file}");
+        };
+        check(Limits { file_bytes: 6, ..exact() }, "a.toml", "the file is larger than 6 bytes");
+        check(
+            Limits { bytes: 13, ..exact() },
+            "one/two/c.conf",
+            "with this file, the files are larger than 13 bytes together",
+        );
+        check(
+            Limits { files: 2, ..exact() },
+            "one/two/c.conf",
+            "there are more than 2 files\n  help: put several tables into one file",
+        );
+        check(
+            Limits { entries: 5, ..exact() },
+            "one/two",
+            "with this folder, more than 5 files and folders would be searched",
+        );
+        check(Limits { depth: 1, ..exact() }, "one/two", "folders are nested more than 1 deep");
+    }
+
+    #[test]
+    fn a_file_at_the_limit_is_read() {
+        let folder = Folder::new("a_file_at_the_limit_is_read");
+        let whole = "#".repeat(LIMITS.file_bytes as usize);
+        folder.write("a.toml", &whole);
+        assert_eq!(said_within(&LIMITS, folder.path()), [""; 0]);
+        folder.write("a.toml", &(whole + "#"));
+        let said = said_within(&LIMITS, folder.path());
+        assert!(said[0].ends_with("a.toml: the file is larger than 16777216 bytes"), "{said:?}");
+    }
+
+    #[test]
+    fn folders_that_hold_themselves_are_read_once() {
+        let folder = Folder::new("folders_that_hold_themselves");
+        folder.write("sub/a.toml", "");
+        for name in ["x", "y", "sub/z"] {
+            std::os::unix::fs::symlink(folder.path(), folder.path().join(name)).unwrap();
+        }
+        let options =
+            LoadOptions { directories: vec![folder.path().into()], ..LoadOptions::default() };
+        assert_eq!(names(&options, &Vars(&[])), (vec!["a.toml".to_owned()], vec![]));
+    }
+
+    #[test]
+    fn sockets_in_folders_are_not_read() {
+        let folder = Folder::new("sockets_in_folders");
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("a.toml")).unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join("b.toml")).unwrap();
+        let said = said_within(&LIMITS, folder.path());
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].ends_with("a.toml: it is neither a file nor a folder"), "{said:?}");
+        assert!(said[1].contains("b.toml: the file cannot be read: "), "{said:?}");
     }
 }

@@ -34,17 +34,21 @@ pub struct Found<'t, 'a> {
 /// Schemas by kind and name, each read once.
 pub struct Known<'s> {
     schemas: &'s dyn Schemas,
+    /// What every plugin of a kind takes.
+    common: Vec<(PluginKind, TableSchema)>,
     read: HashMap<(PluginKind, String), Result<Rc<Schema>, String>>,
 }
 
 struct Schema {
     table: TableSchema,
     takes_format: bool,
+    service: bool,
 }
 
 impl<'s> Known<'s> {
     pub fn new(schemas: &'s dyn Schemas) -> Self {
-        Self { schemas, read: HashMap::new() }
+        let common = PluginKind::WITH_TABLES.map(|kind| (kind, common_schema(kind)));
+        Self { schemas, common: common.into(), read: HashMap::new() }
     }
 
     pub fn names(&self, kind: PluginKind) -> Vec<String> {
@@ -54,10 +58,10 @@ impl<'s> Known<'s> {
     fn get(&mut self, kind: PluginKind, name: &str) -> Result<Rc<Schema>, String> {
         let schemas = self.schemas;
         let read = || {
-            let PluginSchema { text, takes_format } = schemas.schema(kind, name)?;
+            let PluginSchema { text, takes_format, service } = schemas.schema(kind, name)?;
             let table = TableSchema::from_text(&text)
                 .map_err(|error| format!("the {kind} `{name}` cannot be used: {error}"))?;
-            Ok(Rc::new(Schema { table, takes_format }))
+            Ok(Rc::new(Schema { table, takes_format, service }))
         };
         self.read.entry((kind, name.to_owned())).or_insert_with(read).clone()
     }
@@ -81,14 +85,18 @@ pub fn plugin<T: CommonTable>(
             None
         }
     };
-    let format = schema.as_ref().and_then(|schema| format(kind, found, schema, known, diagnostics));
+    let format = match &schema {
+        Some(schema) => format(kind, found, schema, known, diagnostics),
+        None => FormatSchema::None,
+    };
     let common_schema = T::schema();
     let parts = match &schema {
         Some(schema) => {
             let schemas = PartSchemas {
                 common: &common_schema,
+                kinds: &known.common,
                 own: &schema.table,
-                format: format.as_ref().map(|(_, schema)| &schema.table),
+                format: &format,
             };
             split(kind, found, &schemas, diagnostics)
         }
@@ -112,11 +120,14 @@ pub fn plugin<T: CommonTable>(
     if let Some(schema) = &schema {
         check_part(&parts.own, &schema.table);
     }
-    if let Some((_, schema)) = &format {
+    if let FormatSchema::Known(_, schema) = &format {
         check_part(&parts.format, &schema.table);
     }
     if before != diagnostics.errors() {
         return None;
+    }
+    if schema.is_some_and(|schema| schema.service) {
+        warn_of_collection(found, &parts.common, diagnostics);
     }
 
     let table: T = read(&parts.common, found, diagnostics)?;
@@ -129,14 +140,32 @@ pub fn plugin<T: CommonTable>(
         }
     };
     let emit = |part: &DeTable<'_>| emit(part, file, found.start, &found.document.changed);
+    let format = match format {
+        FormatSchema::Known(name, _) => Some(Format { name, config: emit(&parts.format) }),
+        FormatSchema::None | FormatSchema::Missing => None,
+    };
     Some(Plugin {
         kind,
         name: found.name.to_owned(),
         common,
         options: table.options(agent),
         config: emit(&parts.own),
-        format: format.map(|(name, _)| Format { name, config: emit(&parts.format) }),
+        format,
     })
+}
+
+/// Where nothing is collected, no point can have the time of a collection.
+fn warn_of_collection(found: Found<'_, '_>, common: &DeTable<'_>, diagnostics: &mut Diagnostics) {
+    if let Some(value) = common.get("time_source")
+        && value.get_ref().as_str().is_some_and(|word| word != "metric")
+    {
+        let message = format!(
+            "`time_source` has no effect on the input `{}`: it is not collected at intervals, and its points have their own time",
+            found.name
+        );
+        let (file, offset) = (found.document.file, value.span().start);
+        diagnostics.warning(file, offset, message, Some("remove it".into()));
+    }
 }
 
 fn read<T: Config>(
@@ -151,6 +180,24 @@ fn read<T: Config>(
         .ok()
 }
 
+/// What is known of a plugin's parser or serializer.
+enum FormatSchema {
+    /// The plugin takes none.
+    None,
+    Known(String, Rc<Schema>),
+    /// The plugin takes one, and it cannot be had; that was reported.
+    Missing,
+}
+
+impl FormatSchema {
+    fn table(&self) -> Option<&TableSchema> {
+        match self {
+            FormatSchema::Known(_, schema) => Some(&schema.table),
+            FormatSchema::None | FormatSchema::Missing => None,
+        }
+    }
+}
+
 /// The parser or serializer of a plugin that takes one.
 fn format(
     kind: PluginKind,
@@ -158,10 +205,10 @@ fn format(
     schema: &Schema,
     known: &mut Known<'_>,
     diagnostics: &mut Diagnostics,
-) -> Option<(String, Rc<Schema>)> {
+) -> FormatSchema {
     let own = schema.table.field("data_format");
     if !schema.takes_format && own.is_none() {
-        return None;
+        return FormatSchema::None;
     }
     let file = found.document.file;
     let (name, offset) = match found.table.get("data_format") {
@@ -170,7 +217,7 @@ fn format(
             None => {
                 let message = "`data_format` takes the name of a format, as a string";
                 diagnostics.error(file, value.span().start, message, None);
-                return None;
+                return FormatSchema::Missing;
             }
         },
         None => {
@@ -184,19 +231,21 @@ fn format(
     };
     let kind = if kind == PluginKind::Output { PluginKind::Serializer } else { PluginKind::Parser };
     match known.get(kind, &name) {
-        Ok(schema) => Some((name, schema)),
+        Ok(schema) => FormatSchema::Known(name, schema),
         Err(message) => {
             let near = nearest(&name, &known.names(kind)).map(did_you_mean);
             diagnostics.error(file, offset, message, near);
-            None
+            FormatSchema::Missing
         }
     }
 }
 
 struct PartSchemas<'s> {
     common: &'s TableSchema,
+    /// The common parts of all kinds.
+    kinds: &'s [(PluginKind, TableSchema)],
     own: &'s TableSchema,
-    format: Option<&'s TableSchema>,
+    format: &'s FormatSchema,
 }
 
 #[derive(Default)]
@@ -225,11 +274,15 @@ fn split<'a>(
     diagnostics: &mut Diagnostics,
 ) -> Parts<'a> {
     let mut parts = Parts::default();
+    let missing = matches!(schemas.format, FormatSchema::Missing);
     let knows = |schema: &TableSchema, name: &str| {
         schema.field(name).is_some() || schema.refusal(name).is_some()
     };
     for (key, value) in by_position(found.table) {
         let name = key.get_ref().as_ref();
+        if missing && name == "data_format" {
+            continue;
+        }
         let mut taken = false;
         let mut give = |part: &mut DeTable<'a>, key: &Key<'a>, value: &Value<'a>| {
             part.insert(key.clone(), value.clone());
@@ -243,7 +296,7 @@ fn split<'a>(
         if knows(schemas.own, name) {
             give(&mut parts.own, key, value);
         }
-        if let Some(format) = schemas.format {
+        if let Some(format) = schemas.format.table() {
             if knows(format, name) {
                 give(&mut parts.format, key, value);
             }
@@ -269,11 +322,8 @@ fn report_unknown(
     if let Some(reason) = schemas.common.refusal(name) {
         return diagnostics.error(file, offset, format!("`{name}` is refused: {reason}"), None);
     }
-    let others: Vec<&str> = PluginKind::WITH_TABLES
-        .into_iter()
-        .filter(|other| common_schema(*other).field(name).is_some())
-        .map(PluginKind::section)
-        .collect();
+    let others = schemas.kinds.iter().filter(|(_, schema)| schema.field(name).is_some());
+    let others: Vec<&str> = others.map(|(other, _)| other.section()).collect();
     if !others.is_empty() {
         let message = format!(
             "`{name}` is an option of {}; on {} {kind} it has no effect",
@@ -282,8 +332,15 @@ fn report_unknown(
         );
         return diagnostics.warning(file, offset, message, Some("remove it".into()));
     }
+    // It may be a key of the format that cannot be had.
+    if matches!(schemas.format, FormatSchema::Missing) {
+        return;
+    }
+    if diagnostics.is_full() {
+        return diagnostics.error(file, offset, String::new(), None);
+    }
     // The plugin's own keys first: of equally near ones, the first is suggested.
-    let format_names = schemas.format.into_iter().flat_map(TableSchema::names);
+    let format_names = schemas.format.table().into_iter().flat_map(TableSchema::names);
     let names: Vec<&str> =
         schemas.own.names().chain(format_names).chain(schemas.common.names()).collect();
     let help = nearest(name, names.iter().copied()).map(did_you_mean);

@@ -140,7 +140,8 @@ impl Schemas for Plugins {
             (_, "json") => schema_text::<Json>(),
             _ => schema_text::<Nothing>(),
         };
-        Ok(PluginSchema { text, takes_format: matches!(name, "tail" | "file") })
+        let takes_format = matches!(name, "tail" | "file");
+        Ok(PluginSchema { text, takes_format, service: name == "tail" })
     }
 
     fn names(&self, kind: PluginKind) -> Vec<String> {

@@ -308,7 +308,17 @@ fn errors_have_line_column_and_remedy() {
         "[[inputs.cpu]]\nstartup_error_behavior = 'x'",
         "1.toml:2:26: error: `startup_error_behavior` takes \"error\", \"retry\", \"ignore\" or \"probe\"",
     );
-    check("[[inputs.cpu]]\ntime_source = 'now'", "1.toml:2:15: error: `time_source` takes");
+    for input in ["cpu", "tail"] {
+        check(
+            &format!("[[inputs.{input}]]\ntime_source = 'receive_time'"),
+            "1.toml:2:15: error: `time_source` takes \"metric\", \"collection_start\" or \"collection_end\", not the string \"receive_time\"",
+        );
+    }
+    check("[[inputs.cpu]]\ntime_source = 1", "1.toml:2:15: error: `time_source` takes \"metric\",");
+    check(
+        "[[inputs.tail]]\ntime_source = 'collection_end'",
+        "1.toml:2:15: warning: `time_source` has no effect on the input `tail`: it is not collected",
+    );
     check("[[inputs.cpu]]\n[inputs.cpu.tags]\n  a = 1", "1.toml:3:7: error: `a` takes a string");
     check("[[outputs.file]]\nmetric_batch_size = -1", "1.toml:2:21: error: ");
     check("[[processors.regex]]\norder = 'x'", "1.toml:2:9: error: `order` takes an integer");
@@ -416,6 +426,69 @@ fn errors_have_line_column_and_remedy() {
         "[[inputs.tail]]\nfiles = ['x', '${NONE:?set it}']",
         "1.toml:2:16: error: the environment variable `NONE` is missing: set it",
     );
+}
+
+#[test]
+fn a_time_source_of_collections_is_for_collected_inputs() {
+    plan(&[
+        "[[inputs.cpu]]\ntime_source = 'collection_start'\n[[inputs.tail]]\ntime_source = 'metric'",
+    ]);
+}
+
+#[test]
+fn a_format_that_is_missing_is_all_that_is_said() {
+    let only = |text: &str, expected: &str| {
+        let (plan, said) = load_texts(&[text]);
+        assert!(plan.is_none());
+        assert_eq!(said, [expected], "{text}");
+    };
+    only(
+        "[[inputs.tail]]\ndata_format = 'jsn'\njson_query = 'x'",
+        "0.toml:2:15: error: there is no parser `jsn`\n  help: did you mean `json`?",
+    );
+    only(
+        "[[outputs.file]]\ndata_format = 'xml'\nxml_root = 'x'\nfiles = ['x']",
+        "0.toml:2:15: error: there is no serializer `xml`",
+    );
+    // One that lists `data_format` among its own keys.
+    only("[[inputs.own]]\ndata_format = 'xml'", "0.toml:2:15: error: there is no parser `xml`");
+    only(
+        "[[inputs.own]]\ndata_format = 3",
+        "0.toml:2:15: error: `data_format` takes the name of a format, as a string",
+    );
+    // What does not depend on the format is still said.
+    let (_, said) = load_texts(&[
+        "[[inputs.tail]]\ndata_format = 'xml'\nfiles = 'x'\nmetricpass = 'x'\ninterval = 'x'\nperiod = 1",
+    ]);
+    let places: Vec<&str> = said.iter().map(|line| line.split(": ").next().unwrap()).collect();
+    let expected = ["0.toml:2:15", "0.toml:3:9", "0.toml:4:1", "0.toml:5:12", "0.toml:6:1"];
+    assert_eq!(places, expected, "{said:#?}");
+}
+
+#[test]
+fn plugins_are_counted_over_all_files() {
+    let inputs = "[[inputs.mem]]\n".repeat(sections::PLUGINS_MAX - 1);
+    let (plan, said) = load_texts(&[&inputs, "[[outputs.file]]"]);
+    assert!(plan.is_some() && said.is_empty(), "{said:?}");
+    let (plan, said) = load_texts(&[&inputs, "[[outputs.file]]\n[[inputs.cpu]]\n[[inputs.cpu]]"]);
+    assert!(plan.is_none());
+    assert_eq!(said, ["1.toml:2:1: error: there are more than 10000 plugins"]);
+}
+
+#[test]
+fn deep_texts_are_refused() {
+    let many = 50_000;
+    for text in [
+        format!("[[inputs.cpu]]\nx = {}", "[".repeat(many)),
+        format!("[[inputs.cpu]]\nx = {}{}", "[".repeat(many), "]".repeat(many)),
+        format!("[[inputs.cpu]]\nx = {}1{}", "{a=".repeat(many), "}".repeat(many)),
+        format!("[[inputs.cpu]]\nx{} = 1", ".a".repeat(many)),
+        format!("[[inputs.cpu{}]]\nx = 1", ".a".repeat(many)),
+    ] {
+        let (plan, said) = load_texts(&[&text]);
+        assert!(plan.is_none());
+        assert!(said[0].starts_with("0.toml:"), "{said:?}");
+    }
 }
 
 #[test]

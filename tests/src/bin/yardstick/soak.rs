@@ -70,9 +70,7 @@ impl Soak {
         let before = feed::stream(to, few.lines(), time).map_err(|error| failed(&agent, error))?;
         counted(&mut agent, before);
         std::thread::sleep(REST);
-        let resident = |agent: &Agent| {
-            agent.memory("VmRSS").unwrap_or_default() as f64
-        };
+        let resident = |agent: &Agent| agent.memory("VmRSS").unwrap_or_default() as f64;
         let start = resident(&agent);
         // All series come within one window.
         let load = Load {
