@@ -1,10 +1,11 @@
 //! Aggregator `basicstats`: count, extremes, mean, deviation and change of each field.
 
-use headwater_plugin_api::batch::{Batch, Value};
+use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::config::Duration;
 use headwater_plugin_api::plugin::{Aggregator, Context, Control, Error, Host, Plugin, Sink};
 
-use crate::cells::{Cells, Stats};
+use crate::cells::{self, Cells, Stats};
+use crate::points::Results;
 
 macro_rules! stats {
     ($($(#[doc = $doc:expr])* $variant:ident = $word:literal),* $(,)?) => {
@@ -185,8 +186,8 @@ impl Stats for Arrays {
     fn add(&mut self, cell: usize, time: i64, value: f64) {
         let basic = &mut self.basic[cell];
         basic.count += 1.0;
-        basic.min = basic.min.min(value);
-        basic.max = basic.max.max(value);
+        basic.min = if value < basic.min { value } else { basic.min };
+        basic.max = if value > basic.max { value } else { basic.max };
         basic.sum += value;
         if let Some(moments) = self.moments.get_mut(cell) {
             let from = value - moments.mean;
@@ -209,19 +210,12 @@ impl Stats for Arrays {
     }
 
     fn retain(&mut self, keep: &[bool]) {
-        fn retain<T>(list: &mut Vec<T>, keep: &[bool]) {
-            let mut at = 0;
-            list.retain(|_| {
-                at += 1;
-                keep.get(at - 1).copied().unwrap_or(false)
-            });
-        }
-        retain(&mut self.basic, keep);
-        retain(&mut self.moments, keep);
-        retain(&mut self.ends, keep);
+        cells::retain(&mut self.basic, keep);
+        cells::retain(&mut self.moments, keep);
+        cells::retain(&mut self.ends, keep);
     }
 
-    fn results<'v>(&self, cell: usize, result: &mut dyn FnMut(&'static str, Value<'v>)) {
+    fn results(&self, cell: usize, results: &mut Results) {
         let basic = self.basic[cell];
         let moments = self.moments.get(cell).copied().unwrap_or_default();
         let ends = self.ends.get(cell).copied().unwrap_or_default();
@@ -230,28 +224,45 @@ impl Stats for Arrays {
         let diff = ends.last - ends.first;
         let interval = ends.last_time.saturating_sub(ends.first_time);
         let rate = diff / (interval as f64 / 1e9);
-        for stat in Stat::ALL.iter().filter(|stat| self.stats & bit(**stat) != 0) {
+        let mut left = self.stats;
+        while let Some(stat) = Stat::ALL.get(left.trailing_zeros() as usize) {
+            left &= left - 1;
             let (present, value) = match stat {
-                Stat::Count => (true, basic.count.into()),
-                Stat::Min => (true, basic.min.into()),
-                Stat::Max => (true, basic.max.into()),
-                Stat::Mean => (true, moments.mean.into()),
-                Stat::S2 => (several, variance.into()),
-                Stat::Stdev => (several, variance.sqrt().into()),
-                Stat::Sum => (true, basic.sum.into()),
-                Stat::First => (true, ends.first.into()),
-                Stat::Last => (true, ends.last.into()),
-                Stat::Diff => (several, diff.into()),
-                Stat::NonNegativeDiff => (several && diff >= 0.0, diff.into()),
-                Stat::Rate => (several, rate.into()),
-                Stat::NonNegativeRate => (several && diff >= 0.0, rate.into()),
-                Stat::PercentChange => (several, (diff / ends.first * 100.0).into()),
-                Stat::Interval => (several, interval.into()),
+                Stat::Count => (true, basic.count),
+                Stat::Min => (true, basic.min),
+                Stat::Max => (true, basic.max),
+                Stat::Mean => (true, moments.mean),
+                Stat::S2 => (several, variance),
+                Stat::Stdev => (several, variance.sqrt()),
+                Stat::Sum => (true, basic.sum),
+                Stat::First => (true, ends.first),
+                Stat::Last => (true, ends.last),
+                Stat::Diff => (several, diff),
+                Stat::NonNegativeDiff => (several && diff >= 0.0, diff),
+                Stat::Rate => (several, rate),
+                Stat::NonNegativeRate => (several && diff >= 0.0, rate),
+                Stat::PercentChange => (several, diff / ends.first * 100.0),
+                Stat::Interval => {
+                    if several {
+                        results.int(*stat as u8, interval);
+                    }
+                    continue;
+                }
             };
             if present {
-                result(stat.word(), value);
+                results.float(*stat as u8, value);
             }
         }
+    }
+
+    fn suffix(number: u8) -> &'static str {
+        Stat::ALL.get(usize::from(number)).map_or("", |stat| stat.word())
+    }
+
+    fn byte_size(&self) -> usize {
+        self.basic.capacity() * size_of::<Basic>()
+            + self.moments.capacity() * size_of::<Moments>()
+            + self.ends.capacity() * size_of::<Ends>()
     }
 }
 
@@ -407,6 +418,125 @@ mod tests {
         count += stats.control(T + 600 * S, Control::Stop).0.points().len();
         assert_eq!(count, 40_000);
         assert!(stats.host.metric("groups") <= 6000, "{}", stats.host.metric("groups"));
+    }
+
+    fn hosts(hosts: std::ops::Range<usize>, second: i64) -> Batch {
+        let mut builder = BatchBuilder::default();
+        for host in hosts {
+            let name = host.to_string();
+            let point = builder.point("m").tag("host", &name).field("v", host as f64);
+            point.field("w", 1_i64).finish(T + second * S).unwrap();
+        }
+        builder.finish().unwrap()
+    }
+
+    #[test]
+    fn memory_comes_back_in_silence() {
+        let mut stats = testkit::aggregator::<BasicStats>("period = '10s'").unwrap();
+        for first in (0..100_000).step_by(10_000) {
+            stats.apply(T + S, &hosts(first..first + 10_000, 1)).unwrap();
+        }
+        stats.tick(T + 2 * S).1.unwrap();
+        assert!(stats.host.metric("state_bytes") > 20_000_000);
+        assert_eq!(stats.tick(T + 11 * S).0.points().len(), 100_000);
+        stats.tick(T + 21 * S).1.unwrap();
+        let bytes = stats.host.metric("state_bytes");
+        assert!(bytes < 10_000, "{bytes}");
+        assert_eq!(stats.host.metric("groups"), 0);
+        stats.apply(T + 22 * S, &hosts(7..8, 22)).unwrap();
+        assert_eq!(
+            stats.tick(T + 31 * S).0.points(),
+            ["m,host=7 v_count=1,v_min=7,v_max=7,v_mean=7,w_count=1,w_min=1,w_max=1,w_mean=1 \
+              3600030000000000"]
+        );
+    }
+
+    #[test]
+    fn silence_leaves_an_open_period_alone() {
+        let mut stats =
+            testkit::aggregator::<BasicStats>("period = '1m'\nstats = ['sum']").unwrap();
+        for second in [0, 40] {
+            stats.apply(T + second * S, &hosts(1..3, second)).unwrap();
+            stats.tick(T + (second + 19) * S).1.unwrap();
+            stats.tick(T + (second + 39).min(59) * S).1.unwrap();
+        }
+        assert_eq!(
+            stats.tick(T + 61 * S).0.points(),
+            [
+                "m,host=1 v_sum=2,w_sum=2 3600060000000000",
+                "m,host=2 v_sum=4,w_sum=2 3600060000000000"
+            ]
+        );
+    }
+
+    #[test]
+    fn series_whose_points_all_come_late_are_forgotten() {
+        let mut stats = testkit::aggregator::<BasicStats>("period = '10s'").unwrap();
+        stats.apply(T + S, &hosts(0..1, 1)).unwrap();
+        stats.tick(T + 11 * S).1.unwrap();
+        for first in (0..200_000).step_by(10_000) {
+            stats.apply(T + 12 * S, &hosts(first..first + 10_000, 1)).unwrap();
+        }
+        assert_eq!(stats.host.metric("points_late"), 200_000);
+        stats.tick(T + 12 * S).1.unwrap();
+        let bytes = stats.host.metric("state_bytes");
+        assert!(bytes < 20_000_000, "{bytes}");
+    }
+
+    #[test]
+    fn fields_that_come_and_go_keep_their_order() {
+        let mut builder = BatchBuilder::default();
+        for host in 0..40 {
+            let name = format!("{host:02}");
+            let mut point = builder.point("m").tag("host", &name);
+            for field in (0..6).filter(|field| host >> field & 1 == 1 || *field == 5) {
+                point = point.field(&format!("f{field}"), f64::from(host));
+            }
+            point.metric_kind(2).finish(T).unwrap();
+        }
+        let batch = builder.finish().unwrap();
+        let mut stats = testkit::aggregator::<BasicStats>("stats = ['max', 'min']").unwrap();
+        for _ in 0..2 {
+            stats.apply(T, &batch).unwrap();
+        }
+        let (got, _) = stats.control(T, Control::Stop);
+        let lines = got.points();
+        assert_eq!(lines.len(), 40);
+        assert_eq!(
+            lines[3],
+            "m,host=03 f0_min=3,f0_max=3,f1_min=3,f1_max=3,f5_min=3,f5_max=3 3600030000000000"
+        );
+        assert_eq!(
+            lines[38],
+            "m,host=38 f1_min=38,f1_max=38,f2_min=38,f2_max=38,f5_min=38,f5_max=38 \
+             3600030000000000"
+        );
+        assert_eq!(got.batches[0].series(0).kind(), 2);
+    }
+
+    #[test]
+    fn of_results_with_one_name_the_last_counts() {
+        let mut builder = BatchBuilder::default();
+        for (second, value) in [(1, 1.0), (2, 5.0)] {
+            let point = builder.point("m").field("x", value).field("x_non_negative", value * 2.0);
+            point.finish(T + second * S).unwrap();
+        }
+        let config = "stats = ['diff', 'non_negative_diff']";
+        let mut stats = testkit::aggregator::<BasicStats>(config).unwrap();
+        stats.apply(T, &builder.finish().unwrap()).unwrap();
+        let (got, _) = stats.control(T, Control::Stop);
+        assert_eq!(
+            got.points(),
+            ["m x_diff=4,x_non_negative_diff=8,x_non_negative_non_negative_diff=8 \
+              3600030000000000"]
+        );
+    }
+
+    #[test]
+    fn results_that_are_not_finite_are_left_out() {
+        let stats = "stats = ['percent_change', 'count']";
+        assert_eq!(run(stats, &[(1, 0.0), (29, 4.0)]), ["m,host=a v_count=2 3600030000000000"]);
+        assert_eq!(run("stats = ['percent_change']", &[(1, 0.0), (29, 4.0)]), [""; 0]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod basicstats;
 mod cells;
 mod minmax;
+mod points;
 
 headwater_plugin_api::family! {
     name: "aggregate",

@@ -1,10 +1,11 @@
 //! Aggregator `minmax`: the least and greatest value of each field.
 
-use headwater_plugin_api::batch::{Batch, Value};
+use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::config::Duration;
 use headwater_plugin_api::plugin::{Aggregator, Context, Control, Error, Host, Plugin, Sink};
 
-use crate::cells::{Cells, Stats};
+use crate::cells::{self, Cells, Stats};
+use crate::points::Results;
 
 headwater_plugin_api::config! {
     /// `<field>_min` and `<field>_max` of each numeric field over each period, as floats. Strings and
@@ -73,8 +74,8 @@ impl Stats for Extremes {
     #[inline]
     fn add(&mut self, cell: usize, _time: i64, value: f64) {
         let (least, greatest) = &mut self.cells[cell];
-        *least = least.min(value);
-        *greatest = greatest.max(value);
+        *least = if value < *least { value } else { *least };
+        *greatest = if value > *greatest { value } else { *greatest };
     }
 
     fn has(&self, cell: usize) -> bool {
@@ -82,17 +83,21 @@ impl Stats for Extremes {
     }
 
     fn retain(&mut self, keep: &[bool]) {
-        let mut at = 0;
-        self.cells.retain(|_| {
-            at += 1;
-            keep.get(at - 1).copied().unwrap_or(false)
-        });
+        cells::retain(&mut self.cells, keep);
     }
 
-    fn results<'v>(&self, cell: usize, result: &mut dyn FnMut(&'static str, Value<'v>)) {
+    fn results(&self, cell: usize, results: &mut Results) {
         let (least, greatest) = self.cells[cell];
-        result("min", Value::F64(least));
-        result("max", Value::F64(greatest));
+        results.float(0, least);
+        results.float(1, greatest);
+    }
+
+    fn suffix(number: u8) -> &'static str {
+        if number == 0 { "min" } else { "max" }
+    }
+
+    fn byte_size(&self) -> usize {
+        self.cells.capacity() * size_of::<(f64, f64)>()
     }
 }
 

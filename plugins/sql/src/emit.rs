@@ -74,6 +74,13 @@ impl Emitter {
         self.rows(&[]).row(Base { name, time: point.time(), star: Some(*point) }, 0, out);
     }
 
+    /// Gives back what helps to build the next batch.
+    pub fn release(&mut self) {
+        if self.builder.is_empty() {
+            self.builder = BatchBuilder::default();
+        }
+    }
+
     /// Ends the batch at hand.
     pub fn finish(&mut self, out: &mut Vec<Batch>) {
         out.extend(self.builder.finish());

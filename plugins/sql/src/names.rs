@@ -46,8 +46,13 @@ impl Names {
 
     /// Forgets all: groups were numbered anew.
     pub fn forget(&mut self) {
-        self.by_group.clear();
-        self.store.clear();
+        self.by_group = Vec::new();
+        self.store = SeriesStore::new();
+    }
+
+    /// Bytes of memory held.
+    pub fn byte_size(&self) -> usize {
+        self.by_group.capacity() * 4 + self.store.byte_size()
     }
 
     /// Remembers the series of a row, if it has no key that is a field.

@@ -87,6 +87,10 @@ headwater_plugin_api::config! {
     }
 }
 
+/// How long a query without windows waits for points before it looks whether memory is to be given
+/// back, nanoseconds.
+const REST_NS: i64 = 10_000_000_000;
+
 /// The processor.
 pub struct Sql {
     statements: Vec<Statement>,
@@ -296,8 +300,14 @@ impl Processor for Sql {
         let mut made = Vec::new();
         self.close(now, Closing::Due, &mut made);
         self.end(now, made, false, out);
+        let mut holds = false;
+        for statement in &mut self.statements {
+            holds |= statement.rest(now);
+        }
         self.gauges();
-        let Some(pace) = self.pace else { return Ok(None) };
+        let Some(pace) = self.pace else {
+            return Ok(holds.then(|| now.saturating_add(REST_NS)));
+        };
         // A window that is opened from now on closes no earlier than the one that holds the present.
         let windows = self.statements.iter().filter_map(Statement::window);
         let next = windows.map(|window| {
@@ -408,10 +418,11 @@ impl Sql {
 
     fn gauges(&mut self) {
         let (mut windows, mut groups, mut bytes, mut lag) = (0, 0, 0, 0);
-        for window in self.statements.iter_mut().filter_map(Statement::window_mut) {
+        for statement in &mut self.statements {
+            bytes += statement.byte_size();
+            let Some(window) = statement.window() else { continue };
             windows += window.windows.len();
             groups += window.group_count();
-            bytes += window.byte_size();
             lag = lag.max(window.lag);
         }
         self.metrics.windows.set(windows as i64);

@@ -68,6 +68,8 @@ pub struct SeriesInfo {
 
 /// The group of a series is not known yet.
 pub const NO_GROUP: u32 = u32::MAX;
+/// How long no points come before memory is given back: longer than usual intervals.
+const QUIET_NS: i64 = 20_000_000_000;
 /// The rows of a series are not read.
 const SKIPPED: u32 = u32::MAX - 1;
 
@@ -80,6 +82,10 @@ pub struct Statement {
     watch: Watch,
     window: Option<WindowState>,
     counts: Counts,
+    /// When the last points came; `None` once the memory was given back.
+    fed: Option<i64>,
+    /// As `fed`, for points that the statement took.
+    took: Option<i64>,
     /// Rows of the shape at hand that pass.
     rows: Vec<u32>,
     /// Their groups, if all are known already; empty otherwise.
@@ -117,6 +123,8 @@ impl Statement {
             emitter: Emitter::default(),
             window,
             counts: Counts::default(),
+            fed: None,
+            took: None,
             rows: Vec::new(),
             groups: Vec::new(),
             verdicts: Vec::new(),
@@ -156,6 +164,9 @@ impl Statement {
     /// Takes a batch and adds what comes of it at once; windows are emitted by [`close`](Self::close).
     /// Whether it took any point.
     pub fn apply(&mut self, now: i64, batch: &Batch, out: &mut Vec<Batch>) -> bool {
+        if !batch.is_empty() {
+            self.fed = Some(now);
+        }
         let plan = Arc::clone(&self.plan);
         let feed = self.window.as_mut().map(|window| window.windows.observe(now, batch));
         if batch.is_empty() || !self.prepare(&plan, now, batch) {
@@ -207,6 +218,9 @@ impl Statement {
                 }
                 _ => {}
             }
+        }
+        if took {
+            self.took = Some(now);
         }
         self.counts.failures.add(&cx.failures);
         if let Some(window) = &mut self.window {
@@ -384,6 +398,42 @@ impl Statement {
             self.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
         }
         self.counts.failures.add(&cx.failures);
+    }
+
+    /// After [`QUIET_NS`] without points what only saves time is given back, and what is known of
+    /// groups once no window is open. Whether there is anything left to give back.
+    pub fn rest(&mut self, now: i64) -> bool {
+        // After the clock stepped back, what came "later" counts as having come now.
+        self.fed = self.fed.map(|since| since.min(now));
+        self.took = self.took.map(|since| since.min(now));
+        let quiet = |since: i64| now.saturating_sub(since) >= QUIET_NS;
+        if self.fed.is_some_and(quiet) {
+            self.fed = None;
+            self.series.release();
+            self.shapes = ShapePlans::default();
+            self.emitter.release();
+            let lists = [&mut self.rows, &mut self.groups, &mut self.verdicts];
+            lists.into_iter().for_each(|list| *list = Vec::new());
+            let lists = [&mut self.order, &mut self.starts];
+            lists.into_iter().for_each(|list| *list = Vec::new());
+            self.tag_sets = Vec::new();
+        }
+        if self.took.is_some_and(quiet) {
+            let done = self.window.as_mut().is_none_or(WindowState::release);
+            if done {
+                self.took = None;
+                self.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
+            }
+        }
+        self.fed.is_some() || self.took.is_some()
+    }
+
+    /// Bytes of memory held, small things aside.
+    pub fn byte_size(&mut self) -> usize {
+        let lists = [&self.rows, &self.groups, &self.verdicts, &self.order, &self.starts];
+        let lists: usize = lists.iter().map(|list| list.capacity() * 4).sum();
+        let window = self.window.as_mut().map_or(0, WindowState::byte_size);
+        lists + window + self.series.byte_size()
     }
 
     /// Takes a message. What it closes is emitted by [`close`](Self::close).

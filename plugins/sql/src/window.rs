@@ -109,7 +109,24 @@ impl WindowState {
     pub fn byte_size(&mut self) -> usize {
         let open: usize = self.windows.contents().map(|content| content.byte_size()).sum();
         let free: usize = self.free.iter().map(Accumulators::byte_size).sum();
-        open + free + self.groups.byte_size()
+        let scratch = (self.row_groups.capacity() + self.slots.capacity()) * 4;
+        let names = self.names.byte_size() + self.key.capacity();
+        open + free + self.windows.byte_size() + self.groups.byte_size() + scratch + names
+    }
+
+    /// Gives back the memory that no open window needs; whether groups were forgotten.
+    pub fn release(&mut self) -> bool {
+        self.row_groups = Vec::new();
+        self.slots = Vec::new();
+        self.free = Vec::new();
+        let is_empty = self.windows.is_empty();
+        if is_empty {
+            self.key = Vec::new();
+            self.names.forget();
+            self.groups.release();
+            self.stale = false;
+        }
+        is_empty
     }
 
     /// The earliest time that a row which is still to come may have, late ones aside.
@@ -253,7 +270,7 @@ impl WindowState {
         self.names.forget();
         self.groups.retain(&used);
         self.windows.contents().for_each(|content| content.retain(&used));
-        self.free.clear();
+        self.free = Vec::new();
     }
 
     /// Puts grouped rows into their windows.

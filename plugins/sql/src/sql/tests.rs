@@ -5,6 +5,8 @@ use headwater_plugin_api::batch::{BatchBuilder, PointRef};
 use headwater_plugin_api::plugin::Level;
 use headwater_plugin_api::testkit::{self, Driven};
 
+mod memory;
+
 const S: i64 = 1_000_000_000;
 /// Noon of some day, in seconds.
 const T: i64 = 1_700_000_000 - 1_700_000_000 % 86_400 + 43_200;
