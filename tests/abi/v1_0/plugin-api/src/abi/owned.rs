@@ -76,7 +76,7 @@ impl std::fmt::Debug for OwnedBytes {
 
 /// Buffers that a thread keeps for its next serialization, and the largest that is kept.
 const KEPT: usize = 2;
-const KEPT_BYTES: usize = 1 << 20;
+const KEPT_BYTES: usize = 1 << 19;
 
 thread_local! {
     static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
@@ -108,6 +108,11 @@ pub(crate) fn keep(mut bytes: Vec<u8>) {
             buffers.push(bytes);
         }
     });
+}
+
+/// Gives back what this thread keeps.
+pub(crate) fn forget() {
+    let _ = BUFFERS.try_with(|buffers| buffers.take());
 }
 
 unsafe extern "C" fn take_back(data: *mut u8, len: u64, capacity: u64) {

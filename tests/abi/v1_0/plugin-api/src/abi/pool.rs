@@ -17,7 +17,7 @@ const CLASSES: usize = 26;
 /// Blocks of one class that a thread keeps.
 const KEPT: usize = 8;
 /// Bytes that a thread keeps over all classes.
-const KEPT_BYTES: usize = 2 << 20;
+const KEPT_BYTES: usize = 1 << 20;
 
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 
@@ -128,6 +128,11 @@ extern "C" fn free(block: *mut u8, capacity: usize) {
 fn release(block: *mut u8, size: usize) {
     // SAFETY: `allocate` made the block with this size and alignment.
     unsafe { std::alloc::dealloc(block, Layout::from_size_align_unchecked(size, ALIGN)) }
+}
+
+/// Gives back the blocks that this thread keeps.
+pub fn forget() {
+    let _ = KEPT_HERE.try_with(|kept| kept.take());
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ unsafe extern "C" fn drop_instance<P: Plugin>(instance: Address) {
     let _ = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: `make` made the box; the agent drops it once.
         drop(unsafe { Box::from_raw(instance.cast::<Boxed<P>>()) });
+        owned::forget();
     }));
 }
 

@@ -191,7 +191,13 @@ impl BatchBuilder {
         for (key, value) in point.fields() {
             let start = key_bytes.len();
             key_bytes.push_str(key);
-            let payload = self.payload(&value);
+            let payload = match value {
+                // Reserved kinds whose payload is a place in the arena: what stands there comes along.
+                Value::Unknown { kind: kind::BYTES | kind::JSON, payload } => {
+                    self.push_bytes(point.bytes_at(payload))
+                }
+                value => self.payload(&value),
+            };
             self.store.set.values.push(payload);
             fields.push((start, key_bytes.len(), value.kind(), 0));
         }
@@ -308,9 +314,14 @@ impl BatchBuilder {
     /// Appends text to the arena and gives its payload.
     #[inline]
     pub fn push_text(&mut self, text: &str) -> u64 {
+        self.push_bytes(text.as_bytes())
+    }
+
+    #[inline]
+    fn push_bytes(&mut self, bytes: &[u8]) -> u64 {
         let arena = &mut self.store.set.arena;
-        let payload = text_payload(arena.len() as u32, text.len() as u32);
-        arena.extend_from_slice(text.as_bytes());
+        let payload = text_payload(arena.len() as u32, bytes.len() as u32);
+        arena.extend_from_slice(bytes);
         payload
     }
 

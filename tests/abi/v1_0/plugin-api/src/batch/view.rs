@@ -176,6 +176,12 @@ impl<'a> PointRef<'a> {
         })
     }
 
+    /// The bytes that a payload of kind text, bytes or JSON names.
+    pub(super) fn bytes_at(&self, payload: u64) -> &'a [u8] {
+        let (offset, len) = text_place(payload);
+        self.batch.tables().arena().get(offset..offset + len).unwrap_or_default()
+    }
+
     /// The value of a field.
     pub fn field(&self, key: &str) -> Option<Value<'a>> {
         self.fields().find(|(k, _)| *k == key).map(|(_, value)| value)

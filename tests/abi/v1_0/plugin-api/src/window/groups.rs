@@ -58,6 +58,11 @@ impl Groups {
         self.slots.fill(0);
     }
 
+    /// Forgets all groups and gives the memory back.
+    pub fn release(&mut self) {
+        *self = Groups::new(self.max);
+    }
+
     /// The key of a group; empty if there is no such group.
     #[inline]
     pub fn key(&self, id: u32) -> &[u8] {

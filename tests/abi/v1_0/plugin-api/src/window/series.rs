@@ -1,6 +1,6 @@
 //! What an operator knows of each series, worked out once and found again by the producer's hint.
 
-use super::groups::Groups;
+use super::groups::{Groups, reserve};
 use crate::batch::{Batch, SeriesRef};
 
 /// A bounded table from series to a value of the operator's: a verdict, a group number.
@@ -31,12 +31,22 @@ impl<T> SeriesCache<T> {
     /// How many series are remembered.
     pub const MAX: usize = 1 << 14;
 
-    /// Forgets everything: to be called when the values become void.
+    /// Forgets everything: to be called when the values become void. The memory is kept, but for
+    /// what one large batch needed.
     pub fn clear(&mut self) {
+        if self.values.capacity() > Self::MAX + Self::MAX / 2 {
+            self.release();
+            return;
+        }
         self.series.clear();
         self.values.clear();
         self.by_hint.clear();
         self.numbers.clear();
+    }
+
+    /// Forgets everything and gives the memory back: to be called when no more batches come.
+    pub fn release(&mut self) {
+        *self = SeriesCache::default();
     }
 
     /// Bytes of memory held, without what the values own.
@@ -82,6 +92,7 @@ impl<T> SeriesCache<T> {
             Some(number) => number,
             None => {
                 let value = make(series);
+                reserve(&mut self.values, 1);
                 self.values.push(value);
                 // The table has no bound of its own but 4 GiB of keys, which `prepare` rules out.
                 self.series.intern(series.hash(), key).unwrap_or_default()
@@ -166,5 +177,17 @@ mod tests {
         }
         assert!(cache.values.len() <= SeriesCache::<u8>::MAX);
         assert!(cache.byte_size() < 4 << 20);
+    }
+
+    #[test]
+    fn what_a_large_batch_needed_is_given_back() {
+        let mut cache = SeriesCache::default();
+        cache.prepare(&batch(0..60_000), |_| 0_u64);
+        assert!(cache.byte_size() > 2 << 20);
+        cache.prepare(&batch(0..10), |_| 0);
+        assert!(cache.byte_size() < 4096, "{}", cache.byte_size());
+        assert_eq!(cache.values_mut().len(), 10);
+        cache.release();
+        assert_eq!(cache.byte_size(), 0);
     }
 }

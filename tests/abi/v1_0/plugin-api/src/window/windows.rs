@@ -107,6 +107,9 @@ impl<W> Windows<W> {
     /// How many delivery handles a window holds; a window that needs more must close early.
     pub const MAX_DELIVERIES: usize = 1 << 20;
 
+    /// How many slots are kept when no window is open.
+    const KEPT: usize = 64;
+
     /// No window yet.
     pub fn new(policy: Policy) -> Self {
         let Policy { delay, idle, hold, max_future, .. } = policy;
@@ -141,6 +144,13 @@ impl<W> Windows<W> {
     /// Windows that had to close early, since the beginning.
     pub fn closed_early(&self) -> u64 {
         self.early
+    }
+
+    /// Bytes of memory held, without what the windows hold.
+    pub fn byte_size(&self) -> usize {
+        let held = self.slots.iter().flatten().map(|slot| slot.deliveries.capacity());
+        self.slots.capacity() * size_of::<Option<Slot<W>>>()
+            + held.sum::<usize>() * size_of::<Delivery>()
     }
 
     /// Number of windows that are open or still take late points.
@@ -379,7 +389,16 @@ impl<W> Windows<W> {
             return None;
         }
         self.order.remove(&window.index);
-        entry.take().map(|slot| slot.content)
+        let content = entry.take().map(|slot| slot.content);
+        self.shrink();
+        content
+    }
+
+    /// Gives back the slots of many windows when none is left.
+    fn shrink(&mut self) {
+        if self.order.is_empty() && self.slots.len() > Self::KEPT {
+            self.slots = Vec::new();
+        }
     }
 
     /// Ends the emission of a window and forgets it: later points open it anew. For a stage that
@@ -404,6 +423,7 @@ impl<W> Windows<W> {
         let window = self.slots[at].take()?;
         self.order.remove(&window.index);
         self.hot.1 = 0;
+        self.shrink();
         Some(window.content)
     }
 
