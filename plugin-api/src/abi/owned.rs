@@ -76,7 +76,7 @@ impl std::fmt::Debug for OwnedBytes {
 
 /// Buffers that a thread keeps for its next serialization, and the largest that is kept.
 const KEPT: usize = 2;
-const KEPT_BYTES: usize = 1 << 19;
+const KEPT_BYTES: usize = 1 << 20;
 
 thread_local! {
     static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
