@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod agent;
+pub mod callgrind;
 pub mod digest;
 pub mod load;
 pub mod oracles;

@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::callgrind::{self, Counts};
 use crate::loads::{ROUNDS, Text};
 use crate::record::Cost;
 use crate::work::Guard;
+use headwater_tests::callgrind::{self, Counts};
 
 /// Rounds of the two runs whose difference counts: what start, set-up and the first round cost falls
 /// out.

@@ -4,7 +4,6 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-mod callgrind;
 mod count;
 mod loads;
 mod record;

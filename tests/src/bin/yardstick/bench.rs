@@ -15,8 +15,8 @@ use crate::reference::Sample;
 use crate::rest;
 use crate::run::Job;
 use crate::soak;
-use crate::valgrind::Counted;
 use crate::verify::{self, Expected};
+use headwater_tests::callgrind::Counts;
 
 /// The loads whose difference callgrind counts: the start and the first chunks fall out.
 const FEW: u64 = 50_000;
@@ -220,7 +220,7 @@ impl<'a> Bench<'a> {
 
     /// Instructions and allocations that one more point costs.
     fn counted(&self, program: &Path, case: &Case) -> Result<(f64, f64), String> {
-        let count = |points: u64| -> Result<(u64, Counted), String> {
+        let count = |points: u64| -> Result<(u64, Counts), String> {
             let base = self.options.load.with_points(points);
             let made = Made::new(case.shape, &base, &self.folder)?;
             let expected = verify::expected(case.check, &made)?;

@@ -19,7 +19,6 @@ mod rest;
 mod run;
 mod saved;
 mod soak;
-mod valgrind;
 mod verify;
 
 use std::fs::File;

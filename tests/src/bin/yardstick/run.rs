@@ -14,8 +14,8 @@ use crate::counters::Counters;
 use crate::feed::{self, PATIENCE};
 use crate::figure::Figure;
 use crate::made::Made;
-use crate::valgrind::{self, Counted};
 use crate::verify::{self, Expected};
+use headwater_tests::callgrind::{self, Counts};
 
 /// What is to be run.
 pub struct Job<'a> {
@@ -112,18 +112,18 @@ impl Job<'_> {
     }
 
     /// Counts by callgrind.
-    pub fn count(&self) -> Result<Counted, String> {
+    pub fn count(&self) -> Result<Counts, String> {
         // What the agent counts of itself costs by time, which is fifty times slower here.
         let setup = self.setup(false);
         let file = setup.folder().join("callgrind.out");
         let mut agent =
-            setup.under("valgrind", &valgrind::arguments(&file.display().to_string())).start();
+            setup.under("valgrind", &callgrind::arguments(&file.display().to_string())).start();
         self.feed(&mut agent)?;
         let (output, _) = self.stop(&mut agent)?;
         self.check(&agent, &output)?;
         let text = std::fs::read_to_string(&file)
             .map_err(|error| format!("{}: {error}\n{}", file.display(), agent.log()))?;
-        valgrind::parse(&text)
+        callgrind::read(&text)
     }
 
     fn failed(&self, agent: &Agent, error: impl std::fmt::Display) -> String {

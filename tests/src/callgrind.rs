@@ -14,6 +14,11 @@ pub struct Counts {
     pub allocations: u64,
 }
 
+/// The arguments of valgrind, with the file that it writes.
+pub fn arguments(file: &str) -> Vec<String> {
+    vec!["--tool=callgrind".into(), format!("--callgrind-out-file={file}")]
+}
+
 const ALLOCATORS: [&str; 6] =
     ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc", "memalign"];
 
