@@ -219,6 +219,8 @@ impl Output {
             let writer = begin(&mut queue, VecDeque::from([item]));
             drop(queue);
             self.write(writer, host);
+            // What others brought meanwhile.
+            self.flush(true, host);
             return;
         }
         queue.points += item.points;
@@ -254,7 +256,9 @@ impl Output {
             host.budget.output_full();
         }
         self.counters.buffer_size.set(queue.points as i64);
-        let due = queue.points >= self.settings.batch_size;
+        // A thread that writes to a quick output looks again for full batches when it is done.
+        let is_seen_to = self.settings.direct && queue.writer != 0;
+        let due = queue.points >= self.settings.batch_size && !is_seen_to;
         drop(queue);
         if freed > 0 && host.budget.remove(freed) {
             (host.gate_opened)();

@@ -289,10 +289,15 @@ impl Writer {
         let mut buffer = zmij::Buffer::new();
         let text = buffer.format(value);
         let text = text.strip_suffix(".0").unwrap_or(text).as_bytes();
-        for block in text.chunks(BLOCK) {
-            let mut whole = [0; BLOCK];
-            whole[..block.len()].copy_from_slice(block);
-            self.block(whole, block.len());
+        // At most 24 bytes.
+        let mut both = [0; 2 * BLOCK];
+        if let Some(place) = both.get_mut(..text.len()) {
+            place.copy_from_slice(text);
+        }
+        let (blocks, _) = both.as_chunks::<BLOCK>();
+        self.block(blocks[0], text.len().min(BLOCK));
+        if text.len() > BLOCK {
+            self.block(blocks[1], text.len() - BLOCK);
         }
     }
 }
