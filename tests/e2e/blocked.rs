@@ -29,12 +29,12 @@ pub fn drain(mut pipe: File) -> std::thread::JoinHandle<Vec<u8>> {
     })
 }
 
-/// Waits until a counter and the agent's processor time stand still.
-fn quiet(agent: &mut Agent, counter: &AtomicU64) -> u64 {
+/// Waits until a count and the agent's processor time stand still.
+pub fn quiet(agent: &mut Agent, count: impl Fn() -> u64) -> u64 {
     let mut last = (u64::MAX, std::time::Duration::MAX);
     let mut same = 0;
     agent.until("a sender that waits", |agent| {
-        let now = (counter.load(Ordering::Relaxed), agent.cpu());
+        let now = (count(), agent.cpu());
         same = if now == last { same + 1 } else { 0 };
         last = now;
         // A hundred looks, 5 ms apart.
@@ -67,7 +67,7 @@ fn a_blocked_output_stops_the_reader() {
             crate::read_to_end(stream);
         }
     });
-    let stood_at = quiet(&mut agent, &sent);
+    let stood_at = quiet(&mut agent, || sent.load(Ordering::Relaxed));
     let waiting = agent.peak();
     println!("the sender waits at {stood_at} of {} bytes, peak {} KiB", text.len(), waiting >> 10);
     // What waits is bounded by the limit; the kernel holds the rest in its socket buffers.

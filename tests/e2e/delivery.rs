@@ -184,11 +184,10 @@ fn a_stop_settles_what_could_not_be_written() {
     let setup = setup("lines = 100", "[[outputs.file]]\nfiles = [\"@/pipe\"]\n");
     let reader = crate::blocked::pipe(&setup.folder().join("pipe"));
     let mut agent = setup.start();
-    // The pipe is full: nobody reads.
-    agent.until("a full pipe", |agent| {
-        let bytes = rustix::io::ioctl_fionread(&reader).unwrap();
-        (bytes >= 60_000).then_some(agent.pid())
-    });
+    // Nobody reads: the pipe is full, and a write waits in it.
+    let in_pipe =
+        crate::blocked::quiet(&mut agent, || rustix::io::ioctl_fionread(&reader).unwrap());
+    assert!(in_pipe > 32_768, "{in_pipe}");
     agent.signal(Signal::TERM);
     agent.wait();
     let all = settlements(&agent.read("settlements"));

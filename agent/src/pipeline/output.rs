@@ -227,7 +227,8 @@ impl Output {
         queue.bytes += item.bytes;
         host.budget.add(item.bytes);
         append(&mut queue.items, item);
-        if self.settings.direct
+        if !can_wait
+            && self.settings.direct
             && queue.points >= self.settings.batch_size
             && queue.not_before.is_none()
             && queue.connected
@@ -571,8 +572,11 @@ impl Output {
             }
         }
         let mut queue = self.queue();
-        let items = std::mem::take(&mut queue.items);
-        let lost = queue.points;
+        let mut items = std::mem::take(&mut queue.items);
+        // A write that still hangs has lost its right to tell what became of its points.
+        queue.writer = 0;
+        items.extend(std::mem::take(&mut queue.inflight));
+        let lost = items.iter().map(|item| item.points).sum();
         queue.points = 0;
         queue.closed = true;
         drop(queue);
