@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use headwater_plugin_api::plugin::Control;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::build::{Builder, Built, Source};
 use super::calls::CallSlot;
@@ -97,6 +97,10 @@ pub fn run(request: RunRequest) -> ExitCode {
     }
 }
 
+/// Gathers that run side by side as long as none takes longer than its turn.
+const GATHERS: usize = 2;
+const TURN: Duration = Duration::from_millis(20);
+
 struct Running {
     core: Arc<Core>,
     reactor: Arc<Reactor>,
@@ -109,6 +113,8 @@ struct Running {
     workers: usize,
     log: Log,
     failed_gathers: AtomicU64,
+    /// Gathers that are due together take turns, so that quick ones need few threads.
+    turns: Semaphore,
     stopping: AtomicBool,
     stop_timeout: Duration,
     mode: Mode,
@@ -204,6 +210,7 @@ impl Running {
             workers,
             log,
             failed_gathers: AtomicU64::new(0),
+            turns: Semaphore::new(GATHERS),
             stopping: AtomicBool::new(false),
             stop_timeout: *plan.agent.stop_timeout,
             mode,
@@ -397,11 +404,14 @@ impl Running {
                 }
                 let gather = Arc::clone(&polled);
                 let agent = Arc::clone(&this);
+                // Slow ones hold up nobody for longer than this.
+                let turn = tokio::time::timeout(TURN, this.turns.acquire()).await;
                 let done = this
                     .blocking(polled.input.number, move || {
                         agent.spare.unless_closed(|worker| gather.gather(&agent.core, worker))
                     })
                     .await;
+                drop(turn);
                 match done {
                     Some(Some(true)) => {}
                     // The agent stops.
