@@ -138,6 +138,19 @@ fn a_configuration_that_keeps_nothing_says_so() {
     let ended = Setup::new("[[inputs.cpu]]\n").run();
     assert!(!ended.status.success());
     assert!(ended.log.contains("there is no output"), "log:\n{}", ended.log);
+    for (selector, words) in [
+        (
+            "namepass = [\"nothing\"]\n",
+            "2 points came in and none reached an output (2 were left out",
+        ),
+        ("", ""),
+    ] {
+        let setup = Setup::new(&format!("{FILE_TO_FILE}{selector}")).args(["--once"]);
+        setup.folder().write("in", "a f=1 1\na f=2 2\n");
+        let ended = setup.run();
+        assert_eq!(ended.log.contains("none reached"), !words.is_empty(), "log:\n{}", ended.log);
+        assert!(ended.log.contains(words), "log:\n{}", ended.log);
+    }
 }
 
 #[test]

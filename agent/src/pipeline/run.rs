@@ -115,6 +115,7 @@ struct Running {
     failed_gathers: AtomicU64,
     /// Gathers that are due together take turns, so that quick ones need few threads.
     turns: Semaphore,
+    told_nothing: AtomicBool,
     stopping: AtomicBool,
     stop_timeout: Duration,
     mode: Mode,
@@ -211,6 +212,7 @@ impl Running {
             log,
             failed_gathers: AtomicU64::new(0),
             turns: Semaphore::new(GATHERS),
+            told_nothing: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             stop_timeout: *plan.agent.stop_timeout,
             mode,
@@ -534,7 +536,10 @@ impl Running {
                         input.tell_unseen();
                     }
                     this.core.outputs.iter().for_each(|output| output.tell_pushed_out());
-                    kept.look(&this);
+                    let flow = this.flow();
+                    if kept.is_nothing(flow) {
+                        this.tell_nothing_kept(flow);
+                    }
                     this.spare.forget();
                     heap.release();
                 }
@@ -744,6 +749,10 @@ impl Running {
                 lost
             });
         }
+        let flow = self.flow();
+        if flow.gathered > 0 && flow.kept == 0 && !matches!(self.mode, Mode::Test(_)) {
+            self.tell_nothing_kept(flow);
+        }
         // 4. Settlements reach the inputs, which then end.
         for service in &self.services {
             service.settle();
@@ -762,28 +771,46 @@ impl Running {
 #[derive(Default)]
 struct Kept {
     gathered: u64,
-    told: bool,
     quiet: u32,
 }
 
+/// Points that came in, that reached an output, and that outputs left out.
+#[derive(Clone, Copy)]
+struct Flow {
+    gathered: u64,
+    kept: u64,
+    filtered: u64,
+}
+
 impl Kept {
-    fn look(&mut self, running: &Running) {
-        let gathered: u64 =
-            running.all_inputs().map(|input| input.counters.metrics_gathered.get()).sum();
-        let outputs = &running.core.outputs;
-        let kept: u64 = outputs.iter().map(|output| output.counters.metrics_added.get()).sum();
-        if kept > 0 || gathered == self.gathered {
-            return;
+    /// Whether more points came, for the third time, and none was kept.
+    fn is_nothing(&mut self, flow: Flow) -> bool {
+        if flow.kept > 0 || flow.gathered == self.gathered {
+            return false;
         }
-        self.gathered = gathered;
+        self.gathered = flow.gathered;
         self.quiet += 1;
-        if self.quiet >= 3 && !self.told {
-            self.told = true;
-            let filtered: u64 =
-                outputs.iter().map(|output| output.counters.metrics_filtered.get()).sum();
-            running.log.warn(format_args!(
-                "{gathered} points came in and none reached an output ({filtered} were left out \
-                 by the outputs' selectors); check namepass, tagpass and the processors"
+        self.quiet >= 3
+    }
+}
+
+impl Running {
+    fn flow(&self) -> Flow {
+        let outputs = &self.core.outputs;
+        Flow {
+            gathered: self.all_inputs().map(|input| input.counters.metrics_gathered.get()).sum(),
+            kept: outputs.iter().map(|output| output.counters.metrics_added.get()).sum(),
+            filtered: outputs.iter().map(|output| output.counters.metrics_filtered.get()).sum(),
+        }
+    }
+
+    /// Says, once, that nothing is kept.
+    fn tell_nothing_kept(&self, flow: Flow) {
+        if !self.told_nothing.swap(true, Ordering::Relaxed) {
+            self.log.warn(format_args!(
+                "{} points came in and none reached an output ({} were left out by the outputs' \
+                 selectors); check namepass, tagpass and the processors",
+                flow.gathered, flow.filtered
             ));
         }
     }
@@ -838,5 +865,20 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         if bound <= 0 { 0 } else { (self.0 >> 1) as i64 % bound }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_kept_is_noticed_at_the_third_look_with_new_points() {
+        let flow = |gathered, kept| Flow { gathered, kept, filtered: 0 };
+        let mut kept = Kept::default();
+        let looks = [flow(0, 0), flow(5, 0), flow(5, 0), flow(9, 0)];
+        assert!(looks.into_iter().all(|flow| !kept.is_nothing(flow)));
+        assert!(kept.is_nothing(flow(12, 0)));
+        assert!(!kept.is_nothing(flow(13, 1)));
     }
 }
