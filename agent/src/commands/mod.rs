@@ -30,6 +30,7 @@ const USAGE: u8 = 2;
 
 /// Does what the process's arguments ask for.
 pub fn main() -> ExitCode {
+    crate::loader::resident::bound_heap();
     let arguments = std::env::args_os().skip(1);
     let (mut out, mut err) = (io::stdout(), io::stderr());
     dispatch(arguments, &ProcessEnvironment, &mut out, &mut err)

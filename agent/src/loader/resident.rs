@@ -4,6 +4,25 @@
 use std::fs;
 use std::ops::Range;
 
+/// Settles how the allocator keeps memory: to be called before there are threads.
+///
+/// By itself it raises its thresholds with each large block that is given back, up to 32 MiB for
+/// blocks in the heap and 64 MiB of free memory at the end of each thread's heap, which nothing gives
+/// back to the system afterwards: after a burst an agent would hold on to tens of megabytes.
+pub fn bound_heap() {
+    const KEPT: i32 = 1 << 20;
+    const CPUS_PER_HEAP: usize = 4;
+    let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get());
+    let heaps = cpus.div_ceil(CPUS_PER_HEAP).min(64) as i32;
+    // Batches and buffers are used again, so allocations are too few to stand in each other's way.
+    for (option, value) in
+        [(libc::M_MMAP_THRESHOLD, KEPT), (libc::M_TRIM_THRESHOLD, KEPT), (libc::M_ARENA_MAX, heaps)]
+    {
+        // SAFETY: it takes two numbers and may be called while there is one thread.
+        unsafe { libc::mallopt(option, value) };
+    }
+}
+
 /// Lets go of the pages of all code. Most of what ran so far (reading the configuration, checking
 /// libraries) does not run again; what does comes back from the page cache at its next call, in
 /// some microseconds. Without this a third of an idle agent's memory is code that has done its work.

@@ -489,7 +489,10 @@ impl Running {
         });
     }
 
+    /// What windows hold is safer there than in a full buffer, which pushes points out: before a tick
+    /// there is to be room, though not for ever, since late windows are no use either.
     fn spawn_ticks(self: &Arc<Self>) {
+        const ROOM_PATIENCE: Duration = Duration::from_secs(10);
         for index in 0..self.core.processors.len() {
             if !matches!(self.core.processors[index].instances, Instances::One(_)) {
                 continue;
@@ -500,6 +503,7 @@ impl Running {
                 Arc::clone(&self.given_up[index]),
                 move |core| &core.processors[index].timer,
                 move || {
+                    this.core.budget.block(ROOM_PATIENCE);
                     this.spare.unless_closed(|worker| this.core.tick_processor(worker, index));
                 },
             ));
@@ -511,6 +515,7 @@ impl Running {
                 Arc::clone(&self.given_up[self.core.processors.len() + index]),
                 move |core| &core.aggregators[index].timer,
                 move || {
+                    this.core.budget.block(ROOM_PATIENCE);
                     this.spare.unless_closed(|worker| this.core.tick_aggregator(worker, index));
                 },
             ));

@@ -407,8 +407,9 @@ impl Statement {
         self.fed = self.fed.map(|since| since.min(now));
         self.took = self.took.map(|since| since.min(now));
         let quiet = |since: i64| now.saturating_sub(since) >= QUIET_NS;
-        if self.fed.is_some_and(quiet) {
-            self.fed = None;
+        // The points of others alone are no reason to remember what this statement's were.
+        if self.fed.is_some_and(quiet) || self.took.is_some_and(quiet) {
+            self.fed = self.fed.filter(|since| !quiet(*since));
             self.series.release();
             self.shapes = ShapePlans::default();
             self.emitter.release();

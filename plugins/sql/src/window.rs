@@ -2,6 +2,7 @@
 
 use headwater_plugin_api::batch::hash::bytes_hash;
 use headwater_plugin_api::batch::{Batch, PointRef};
+use headwater_plugin_api::plugin::Delivery;
 use headwater_plugin_api::window::{
     Closing, Feed, Grid, Groups, Place, Policy, Ready, SeriesCache, Span, Windows,
 };
@@ -22,6 +23,8 @@ const STATE_FACTOR: usize = 8;
 const TIDY_MIN: usize = 1024;
 /// Rows that are emitted at a time.
 const EMIT_ROWS: usize = 4096;
+/// Rows that one call emits of a window, so that buffers can drain before the next one goes on.
+const CALL_ROWS: usize = EMIT_ROWS;
 
 /// The windows and groups of a statement.
 pub struct WindowState {
@@ -29,6 +32,8 @@ pub struct WindowState {
     groups: Groups,
     /// Accumulators of closed windows, for new ones.
     free: Vec<Accumulators>,
+    /// A window that is closed and whose rows are still to come.
+    emission: Option<Emission>,
     name: String,
     origin: u64,
     late: Late,
@@ -78,6 +83,7 @@ impl WindowState {
             windows: Windows::new(policy),
             groups: Groups::new(settings.max_groups),
             free: Vec::new(),
+            emission: None,
             name,
             origin,
             late: settings.late,
@@ -100,6 +106,16 @@ impl WindowState {
         self.origin
     }
 
+    /// Whether rows of a closed window are still to come: the next [`close`](Self::close) goes on.
+    pub fn is_emitting(&self) -> bool {
+        self.emission.is_some()
+    }
+
+    /// Number of windows that are open or whose rows are still to come.
+    pub fn open_count(&self) -> usize {
+        self.windows.len() + usize::from(self.emission.is_some())
+    }
+
     /// Number of groups that are known.
     pub fn group_count(&self) -> usize {
         self.groups.len()
@@ -108,10 +124,16 @@ impl WindowState {
     /// Bytes of memory held.
     pub fn byte_size(&mut self) -> usize {
         let open: usize = self.windows.contents().map(|content| content.byte_size()).sum();
+        let emission = self.emission.as_ref().map_or(0, Emission::byte_size);
         let free: usize = self.free.iter().map(Accumulators::byte_size).sum();
         let scratch = (self.row_groups.capacity() + self.slots.capacity()) * 4;
         let names = self.names.byte_size() + self.key.capacity();
-        open + free + self.windows.byte_size() + self.groups.byte_size() + scratch + names
+        open + emission
+            + free
+            + self.windows.byte_size()
+            + self.groups.byte_size()
+            + scratch
+            + names
     }
 
     /// Gives back the memory that no open window needs; whether groups were forgotten.
@@ -119,7 +141,7 @@ impl WindowState {
         self.row_groups = Vec::new();
         self.slots = Vec::new();
         self.free = Vec::new();
-        let is_empty = self.windows.is_empty();
+        let is_empty = self.windows.is_empty() && self.emission.is_none();
         if is_empty {
             self.key = Vec::new();
             self.names.forget();
@@ -132,6 +154,7 @@ impl WindowState {
     /// The earliest time that a row which is still to come may have, late ones aside.
     pub fn watermark(&self) -> i64 {
         let start = self.windows.low_watermark();
+        let start = self.emission.as_ref().map_or(start, |emission| start.min(emission.span.start));
         if self.stamp_end { start.saturating_add(self.windows.policy().grid.size()) } else { start }
     }
 
@@ -241,6 +264,8 @@ impl WindowState {
     /// Makes room for further groups: by forgetting those of closed windows, and if the options say
     /// so by emitting the open windows early.
     fn make_room(&mut self, work: &mut Work<'_>) {
+        self.finish_late(work);
+        self.emit_rest(work.aggregate, work.emitter, work.cx, work.out);
         self.tidy(None);
         if self.groups.is_full() && self.flush {
             while let Some(ready) = self.windows.ready(Closing::All) {
@@ -320,6 +345,12 @@ impl WindowState {
             }
         }
         (self.slots, self.row_groups) = (slots, groups);
+        self.finish_late(work);
+    }
+
+    /// Ends the batch of late points that are passed on as they are: they settle what they came
+    /// with, not what a window's rows do.
+    fn finish_late(&self, work: &mut Work<'_>) {
         if self.late == Late::Pass {
             let from = work.out.len();
             work.emitter.finish(work.out);
@@ -365,6 +396,8 @@ impl WindowState {
     /// Emits the windows that must close early, in the middle of a batch; whether there were any.
     fn close_forced(&mut self, work: &mut Work<'_>) -> bool {
         self.windows.hold_delivery(work.batch);
+        self.finish_late(work);
+        self.emit_rest(work.aggregate, work.emitter, work.cx, work.out);
         let mut any = false;
         while let Some(ready) = self.windows.ready(Closing::Forced) {
             any = true;
@@ -409,10 +442,27 @@ impl WindowState {
     ) -> bool {
         self.bound();
         let mut changed = false;
-        while let Some(ready) = self.windows.ready(closing) {
-            self.emit(aggregate, ready, emitter, cx, out);
-            let content = self.windows.done(ready.slot);
-            changed |= self.forget(content);
+        let mut room = if closing == Closing::Due { CALL_ROWS } else { usize::MAX };
+        loop {
+            if let Some(mut emission) = self.emission.take() {
+                if self.emit_some(aggregate, &mut emission, &mut room, emitter, cx, out) {
+                    changed |= self.forget(Some(emission.content));
+                } else {
+                    self.emission = Some(emission);
+                    break;
+                }
+            }
+            let Some(ready) = self.windows.ready(closing) else { break };
+            if ready.correction || self.windows.policy().grace > 0 {
+                self.emit(aggregate, ready, emitter, cx, out);
+                let content = self.windows.done(ready.slot);
+                changed |= self.forget(content);
+            } else {
+                self.emission = self.begin(ready, cx);
+                if self.emission.is_none() {
+                    break;
+                }
+            }
         }
         while let Some(content) = self.windows.expire() {
             changed |= self.forget(Some(content));
@@ -463,6 +513,53 @@ impl WindowState {
         }
     }
 
+    /// Closes a window whose rows are to come.
+    fn begin(&mut self, ready: Ready, cx: &Context) -> Option<Emission> {
+        self.lag = cx.now.saturating_sub(ready.span.end).max(0);
+        let delivery = self.windows.take_delivery(ready.slot);
+        let content = self.windows.done(ready.slot)?;
+        self.stale = true;
+        let mut groups = content.groups(false);
+        sort_by_key(&mut groups, &self.groups);
+        Some(Emission { span: ready.span, content, groups, at: 0, delivery })
+    }
+
+    /// Makes up to `room` of the rows that are still to come; whether these were all.
+    fn emit_some(
+        &mut self,
+        aggregate: &Aggregate,
+        emission: &mut Emission,
+        room: &mut usize,
+        emitter: &mut Emitter,
+        cx: &mut Context,
+        out: &mut Vec<Batch>,
+    ) -> bool {
+        let from = out.len();
+        let rest = &emission.groups[emission.at..];
+        let now = &rest[..rest.len().min(*room)];
+        self.rows(aggregate, emission.span, &emission.content, now, emitter, cx, out);
+        emission.at += now.len();
+        *room -= now.len();
+        let done = emission.at == emission.groups.len();
+        self.settle(from, &mut emission.delivery, done, out);
+        done
+    }
+
+    /// Makes all rows that are still to come.
+    fn emit_rest(
+        &mut self,
+        aggregate: &Aggregate,
+        emitter: &mut Emitter,
+        cx: &mut Context,
+        out: &mut Vec<Batch>,
+    ) {
+        if let Some(mut emission) = self.emission.take() {
+            let mut room = usize::MAX;
+            self.emit_some(aggregate, &mut emission, &mut room, emitter, cx, out);
+            self.recycle(Some(emission.content));
+        }
+    }
+
     /// Makes rows of a window, in the order of their keys.
     fn emit(
         &mut self,
@@ -476,60 +573,102 @@ impl WindowState {
         if !ready.correction {
             self.lag = cx.now.saturating_sub(ready.span.end).max(0);
         }
-        let time = if self.stamp_end { ready.span.end } else { ready.span.start };
-        let base = Base { name: &self.name, time, star: None };
         if let Some(content) = self.windows.content(ready.slot) {
+            let content = std::mem::replace(content, Accumulators::new(&[]));
             let mut groups = content.groups(ready.correction);
             sort_by_key(&mut groups, &self.groups);
-            for groups in groups.chunks(EMIT_ROWS) {
-                let names = &mut self.names;
-                let known = !names.needs_keys && groups.iter().all(|g| names.get(*g).is_some());
-                let decoded = if known { &[] } else { groups };
-                let keys = decoded.iter().map(|group| self.groups.key(*group));
-                let frame = Rows {
-                    keys: key::columns(keys, aggregate.keys.len()),
-                    results: (0..aggregate.aggregates.len())
-                        .map(|number| content.finish(number, groups, &mut cx.failures))
-                        .collect(),
-                    span: ready.span,
-                    len: groups.len(),
-                };
-                let keep = aggregate
-                    .having
-                    .as_ref()
-                    .map(|having| evaluate_rows(having, &frame, cx).trues(groups.len()));
-                let columns: Vec<Column<'_, '_>> = aggregate
-                    .outputs
-                    .iter()
-                    .map(|output| Column {
-                        output,
-                        values: evaluate_rows(&output.node, &frame, cx),
-                    })
-                    .collect();
-                let mut writer = emitter.rows(&columns);
-                for (row, group) in groups.iter().enumerate() {
-                    if keep.as_ref().is_some_and(|keep| !keep.get(row)) {
-                        continue;
-                    }
-                    if names.get(*group).is_none() {
-                        names.learn(*group, &self.name, &writer, row);
-                    }
-                    match names.get(*group) {
-                        Some(series) => writer.row_of(&series, time, row, out),
-                        None => writer.row(base, row, out),
-                    }
+            self.rows(aggregate, ready.span, &content, &groups, emitter, cx, out);
+            if let Some(place) = self.windows.content(ready.slot) {
+                *place = content;
+                place.unmark();
+            }
+        }
+        let mut delivery = self.windows.take_delivery(ready.slot);
+        self.settle(from, &mut delivery, true, out);
+    }
+
+    /// Makes rows of groups.
+    #[allow(clippy::too_many_arguments)]
+    fn rows(
+        &mut self,
+        aggregate: &Aggregate,
+        span: Span,
+        content: &Accumulators,
+        groups: &[u32],
+        emitter: &mut Emitter,
+        cx: &mut Context,
+        out: &mut Vec<Batch>,
+    ) {
+        let time = if self.stamp_end { span.end } else { span.start };
+        let base = Base { name: &self.name, time, star: None };
+        for groups in groups.chunks(EMIT_ROWS) {
+            let names = &mut self.names;
+            let known = !names.needs_keys && groups.iter().all(|g| names.get(*g).is_some());
+            let decoded = if known { &[] } else { groups };
+            let keys = decoded.iter().map(|group| self.groups.key(*group));
+            let frame = Rows {
+                keys: key::columns(keys, aggregate.keys.len()),
+                results: (0..aggregate.aggregates.len())
+                    .map(|number| content.finish(number, groups, &mut cx.failures))
+                    .collect(),
+                span,
+                len: groups.len(),
+            };
+            let keep = aggregate
+                .having
+                .as_ref()
+                .map(|having| evaluate_rows(having, &frame, cx).trues(groups.len()));
+            let columns: Vec<Column<'_, '_>> = aggregate
+                .outputs
+                .iter()
+                .map(|output| Column { output, values: evaluate_rows(&output.node, &frame, cx) })
+                .collect();
+            let mut writer = emitter.rows(&columns);
+            for (row, group) in groups.iter().enumerate() {
+                if keep.as_ref().is_some_and(|keep| !keep.get(row)) {
+                    continue;
+                }
+                if names.get(*group).is_none() {
+                    names.learn(*group, &self.name, &writer, row);
+                }
+                match names.get(*group) {
+                    Some(series) => writer.row_of(&series, time, row, out),
+                    None => writer.row(base, row, out),
                 }
             }
-            content.unmark();
         }
         emitter.finish(out);
-        // The rows settle what the window's points came with; without rows they are dropped.
-        let mut delivery = self.windows.take_delivery(ready.slot);
+    }
+
+    /// Gives the rows from `from` on what the window's points came with, which they settle. Without
+    /// rows it is dropped.
+    fn settle(&self, from: usize, delivery: &mut Option<Delivery>, done: bool, out: &mut [Batch]) {
         let made = out.len() - from;
         for (at, batch) in out[from..].iter_mut().enumerate() {
             batch.set_origin(self.origin);
-            batch.set_delivery(if at + 1 == made { delivery.take() } else { delivery.clone() });
+            let last = done && at + 1 == made;
+            batch.set_delivery(if last { delivery.take() } else { delivery.clone() });
         }
+        if done {
+            *delivery = None;
+        }
+    }
+}
+
+/// A window that is closed, with the groups whose rows are still to come.
+struct Emission {
+    span: Span,
+    content: Accumulators,
+    /// In the order of their keys.
+    groups: Vec<u32>,
+    /// How many were emitted.
+    at: usize,
+    delivery: Option<Delivery>,
+}
+
+impl Emission {
+    fn byte_size(&self) -> usize {
+        self.content.byte_size() + self.groups.capacity() * 4
     }
 }
 

@@ -21,9 +21,21 @@ impl Stage {
         }
     }
 
-    /// Ticks each second, as the agent does at most; the rows that came.
+    /// Ticks each second, and again where more is to come; the rows that came.
     fn ticks(&mut self, seconds: std::ops::Range<i64>) -> usize {
-        seconds.map(|now| self.sql.tick((T + now) * S).0.points().len()).sum()
+        seconds.map(|now| self.ticks_at(now).iter().sum::<usize>()).sum()
+    }
+
+    /// Ticks until nothing more is to come at that time; the rows of each tick.
+    fn ticks_at(&mut self, now: i64) -> Vec<usize> {
+        let mut rows = Vec::new();
+        loop {
+            let (made, next) = self.sql.tick((T + now) * S);
+            rows.push(made.points().len());
+            if next.unwrap().is_none_or(|next| next > (T + now) * S) {
+                return rows;
+            }
+        }
     }
 
     fn bytes(&self) -> u64 {
@@ -107,4 +119,62 @@ fn a_query_without_windows_rests_too() {
     s.ticks(21..22);
     assert_eq!(s.bytes(), 0);
     assert_eq!(s.sql.tick((T + 22) * S).1.unwrap(), None);
+}
+
+#[test]
+fn many_rows_come_some_thousand_a_call() {
+    let mut s = stage("", QUERY);
+    s.hosts(1, 0..10_000);
+    let steps = s.ticks_at(13);
+    assert_eq!(steps, [4096, 4096, 1808]);
+    // What a call leaves is emitted at the stop, and by what comes next.
+    s.hosts(21, 0..10_000);
+    assert_eq!(s.sql.tick((T + 33) * S).0.points().len(), 4096);
+    assert_eq!(s.metric("windows_open"), 1);
+    let rest = s.feed(33, &["m,host=host1 v=1 33", "m,host=host1 v=1 21"]);
+    assert_eq!(rest.len(), 4096);
+    assert_eq!(s.metric("points_late"), 1, "the window takes no more points");
+    let (made, result) = s.sql.control((T + 33) * S, Control::Stop);
+    result.unwrap();
+    assert_eq!(made.points().len(), 1808 + 1);
+    assert_eq!(s.ticks_at(34), [0]);
+}
+
+#[test]
+fn new_groups_find_room_while_rows_are_to_come() {
+    let mut s = stage("max_groups = 10000", QUERY);
+    s.hosts(1, 0..10_000);
+    assert_eq!(s.sql.tick((T + 13) * S).0.points().len(), 4096);
+    // The groups of the closed window make room, once their rows are out.
+    let mut builder = BatchBuilder::default();
+    for host in 20_000..20_003 {
+        let point = builder.point("m").tag("host", &format!("h{host}")).field("v", 1.0);
+        point.finish((T + 14) * S).unwrap();
+    }
+    let (made, result) = s.sql.process((T + 14) * S, builder.finish().unwrap());
+    result.unwrap();
+    assert_eq!(made.points().len(), 10_000 - 4096);
+    assert_eq!(s.metric("points_overflow"), 0);
+    assert_eq!(s.ticks(15..30), 3);
+}
+
+#[test]
+fn a_later_statement_waits_for_all_rows() {
+    let query = format!(
+        "{QUERY}; CREATE STREAM all_hosts AS SELECT count(*) AS hosts, sum(n) AS n FROM w GROUP BY time('10s')"
+    );
+    let mut s = stage("", &query);
+    s.hosts(1, 0..10_000);
+    let mut sums = Vec::new();
+    for now in 2..40 {
+        loop {
+            let (made, next) = s.sql.tick((T + now) * S);
+            let made = made.batches.iter().flat_map(|batch| batch.points().map(line));
+            sums.extend(made.filter(|line| line.starts_with("all_hosts")));
+            if next.unwrap().is_none_or(|next| next > (T + now) * S) {
+                break;
+            }
+        }
+    }
+    assert_eq!(sums, ["all_hosts hosts=10000i,n=10000i 0"]);
 }
