@@ -311,6 +311,9 @@ impl Processor for Sql {
         // A window that is opened from now on closes no earlier than the one that holds the present.
         let windows = self.statements.iter().filter_map(Statement::window);
         let next = windows.map(|window| {
+            if window.is_emitting() {
+                return now;
+            }
             let policy = window.windows.policy();
             let end = policy.grid.span(policy.grid.index(now)).end.saturating_add(policy.delay);
             window.windows.next_due().map_or(end, |due| due.min(end))
@@ -421,7 +424,7 @@ impl Sql {
         for statement in &mut self.statements {
             bytes += statement.byte_size();
             let Some(window) = statement.window() else { continue };
-            windows += window.windows.len();
+            windows += window.open_count();
             groups += window.group_count();
             lag = lag.max(window.lag);
         }
