@@ -18,7 +18,7 @@ pub struct BatchBuilder {
     shapes: HashMap<u64, u32>,
     epoch: u64,
     non_finite: u64,
-    /// Lengths of the last batch's tables, so that the next one is allocated once.
+    /// Lengths of the last batches' tables, so that the next one is allocated once.
     last: [usize; 8],
     point: Draft,
 }
@@ -112,7 +112,7 @@ impl BatchBuilder {
             return None;
         }
         let set = std::mem::take(&mut self.store.set);
-        self.last = [
+        let lengths = [
             set.arena.len(),
             set.symbols.len(),
             set.series.len(),
@@ -122,6 +122,11 @@ impl BatchBuilder {
             set.rows.len(),
             set.values.len(),
         ];
+        // Batches of one source differ by a little: what the larger one had is room for both, and
+        // spares the copy of a table that grows by a few elements.
+        for (last, len) in self.last.iter_mut().zip(lengths) {
+            *last = if len < *last - *last / 8 { len } else { len.max(*last) };
+        }
         self.next_epoch();
         let (mut min, mut max) = (i64::MAX, i64::MIN);
         for row in set.rows.iter() {

@@ -48,6 +48,9 @@ pub struct Scanner {
     plain: Plain,
     /// Whether the limits allow for it.
     is_plain: bool,
+    /// Whether the last series that was not predicted was new: then the next one is taken apart at
+    /// once, and else only looked up.
+    expects_new: bool,
     places: Places,
     unescaped: String,
     times: Times,
@@ -84,6 +87,7 @@ impl Scanner {
             shapes: Shapes::default(),
             plain: Plain::default(),
             is_plain: Plain::is_within(&limits),
+            expects_new: false,
             places: Places::default(),
             unescaped: String::new(),
             times: Times::default(),
@@ -148,16 +152,30 @@ impl Scanner {
             }
             _ => {}
         }
-        let rest = text.from(start);
-        let Some(space) = memchr(b' ', rest) else { return self.add_series(text, start, force) };
         // What is known was checked, so a look for the first space is enough.
-        let raw = &rest[..=space];
+        let mut plain = None;
+        if self.expects_new {
+            plain = self.plain.space(text.padded, start);
+        }
+        let space = match plain {
+            Some(space) => space,
+            None => match memchr(b' ', text.from(start)) {
+                Some(space) => start + space,
+                None => return self.add_series(text, start, force),
+            },
+        };
+        let raw = text.padded.get(start..=space).unwrap_or_default();
         let hash = self.warm.hash(raw);
         if let Some(entry) = self.warm.find(hash, raw) {
+            self.expects_new = false;
             return Ok((entry, start + raw.len()));
         }
         self.warm.forget_parts();
-        if !self.is_plain || !self.plain.find(text.padded, start, start + space) {
+        if self.is_plain && !self.expects_new {
+            self.expects_new = true;
+            plain = self.plain.space(text.padded, start);
+        }
+        if plain != Some(space) || !self.plain.find(space - start) {
             return self.add_series(text, start, force);
         }
         if !force && self.warm.is_full() {

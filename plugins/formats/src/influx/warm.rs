@@ -9,7 +9,7 @@ use headwater_plugin_api::batch::layout::{Series, Tag};
 use headwater_plugin_api::batch::{BatchBuilder, Limits, Refused, SeriesRef, SeriesStore};
 
 use super::plain::Plain;
-use crate::slots::Slots;
+use crate::slots::Sieve;
 
 /// Series that are remembered.
 const SERIES_MAX: usize = 65_536;
@@ -39,7 +39,7 @@ pub struct Warm {
     entries: Vec<Entry>,
     hashes: Vec<u64>,
     raw: Vec<u8>,
-    slots: Slots,
+    slots: Sieve,
     /// Series whose beginning is their canonical key, with texts in `raw`.
     plain: Vec<Series>,
     tags: Vec<Tag>,
@@ -73,7 +73,7 @@ impl Default for Warm {
             entries: Vec::new(),
             hashes: Vec::new(),
             raw: Vec::new(),
-            slots: Slots::default(),
+            slots: Sieve::default(),
             plain: Vec::new(),
             tags: Vec::new(),
             plain_entries: Vec::new(),
@@ -239,7 +239,7 @@ impl Warm {
         let end = key.len() - 1;
         key.resize(key.len() + PADDING, 0);
         // It was found when it was entered, by the same bytes.
-        let found = again.find(&key, 0, end);
+        let found = again.space(&key, 0) == Some(end) && again.find(end);
         debug_assert!(found);
         let place = self.put(entry, again.series, again.tags());
         (self.key, self.again) = (key, again);
@@ -267,7 +267,7 @@ impl Warm {
         self.entries.push(Entry {
             raw: self.raw.len() as u32,
             raw_len: raw.len() as u32,
-            next: 0,
+            next: NONE,
             // A new series most often has the fields of the one before.
             plan: self.entries.get(self.last as usize).map_or(0, |last| last.plan),
             epoch: 0,
