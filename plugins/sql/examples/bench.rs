@@ -166,10 +166,58 @@ fn main() {
         8,
         points,
     );
+    run(
+        "1 quantile",
+        &window("host, quantile(usage_user, 0.95)", "GROUP BY time('10s'), host"),
+        100,
+        8,
+        points,
+    );
+    run(
+        "3 quantiles",
+        &window(
+            "host, median(usage_user), quantile(usage_user, 0.95), quantile(usage_user, 0.99)",
+            "GROUP BY time('10s'), host",
+        ),
+        100,
+        8,
+        points,
+    );
+    run(
+        "approx_distinct",
+        &window("host, approx_distinct(ctx)", "GROUP BY time('10s'), host"),
+        100,
+        8,
+        points,
+    );
+    run(
+        "count(DISTINCT x)",
+        &window("host, count(DISTINCT ctx)", "GROUP BY time('10s'), host"),
+        100,
+        8,
+        points,
+    );
+    run(
+        "aggregate with FILTER",
+        &window(
+            "host, avg(usage_user) FILTER (WHERE usage_idle > 50), count(*)",
+            "GROUP BY time('10s'), host",
+        ),
+        100,
+        8,
+        points,
+    );
     run("filter", "SELECT * FROM cpu WHERE usage_user > 99", 100, 8, points);
     run(
         "1 M groups",
         &window("host, avg(usage_user), max(usage_user)", "GROUP BY time('1d'), host"),
+        1_000_000,
+        1,
+        points.min(4_000_000),
+    );
+    run(
+        "1 M groups, quantile",
+        &window("host, quantile(usage_user, 0.95)", "GROUP BY time('1d'), host"),
         1_000_000,
         1,
         points.min(4_000_000),

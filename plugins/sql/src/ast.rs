@@ -147,7 +147,9 @@ pub struct Call {
     pub star: bool,
     /// The place of DISTINCT among the arguments.
     pub distinct: Option<Area>,
-    /// The place of FILTER, OVER and the like, with the clause's name.
+    /// The condition in `FILTER (WHERE condition)`.
+    pub filter: Option<Box<Expr>>,
+    /// The place of OVER and the like, with the clause's name.
     pub clause: Option<(&'static str, Area)>,
 }
 

@@ -171,11 +171,19 @@ fn body(out: &mut String, expr: &Expr) {
         ExprKind::Call(call) => {
             out.push_str(&call.name);
             out.push('(');
+            if call.distinct.is_some() {
+                out.push_str("DISTINCT ");
+            }
             if call.star {
                 out.push('*');
             }
             list(out, &call.args, ", ", false);
             out.push(')');
+            if let Some(filter) = &call.filter {
+                out.push_str(" FILTER (WHERE ");
+                write(out, filter, false);
+                out.push(')');
+            }
         }
     }
 }

@@ -99,6 +99,10 @@ pub struct Failures {
     pub domain: u64,
     /// Text longer than is allowed.
     pub size: u64,
+    /// What was to be merged is no state of that aggregate.
+    pub state: u64,
+    /// A group with more distinct values than there was room for.
+    pub room: u64,
 }
 
 impl Failures {
@@ -110,6 +114,8 @@ impl Failures {
         self.cast += other.cast;
         self.domain += other.domain;
         self.size += other.size;
+        self.state += other.state;
+        self.room += other.room;
     }
 }
 

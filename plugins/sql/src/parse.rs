@@ -655,7 +655,11 @@ fn short(e: &sp::Expr) -> String {
 }
 
 fn known(name: &str, args: Vec<Expr>) -> ExprKind {
-    ExprKind::Call(Call { name: name.to_owned(), args, star: false, distinct: None, clause: None })
+    ExprKind::Call(plain(name.to_owned(), args))
+}
+
+fn plain(name: String, args: Vec<Expr>) -> Call {
+    Call { name, args, star: false, distinct: None, filter: None, clause: None }
 }
 
 fn text_arg(text: String, area: Area) -> Expr {
@@ -760,13 +764,19 @@ fn call(function: sp::Function, at: Area, depth: usize) -> Result<Expr> {
         null_treatment,
         over,
     } = function;
-    let name = single_name(&name, at)?.text.to_lowercase();
+    let Name { text: written, .. } = single_name(&name, at)?;
+    let name = written.to_lowercase();
     if uses_odbc_syntax || parameters != FunctionArguments::None {
         return err(at, "expected name(arguments)");
     }
-    let mut call = Call { name, args: Vec::new(), star: false, distinct: None, clause: None };
+    if args == FunctionArguments::None && !name.starts_with("current_t") {
+        // Words that the parser takes for functions without brackets, such as `user`.
+        let kind = ExprKind::Column { scope: Scope::Any, name: written, quoted: false };
+        return Ok(Expr { kind, area: at });
+    }
+    let mut call = plain(name, Vec::new());
     if let Some(filter) = filter {
-        call.clause = Some(("FILTER", or(area(filter.span()), at)));
+        call.filter = Some(Box::new(expr(*filter, at, depth + 1)?));
     }
     if null_treatment.is_some() || !within_group.is_empty() {
         call.clause = Some(("this form of the call", at));
@@ -795,7 +805,11 @@ fn call(function: sp::Function, at: Area, depth: usize) -> Result<Expr> {
             }
         }
     }
-    if (call.name == "tag" || call.name == "field") && call.clause.is_none() {
+    if (call.name == "tag" || call.name == "field")
+        && call.clause.is_none()
+        && call.filter.is_none()
+        && call.distinct.is_none()
+    {
         let scope = if call.name == "tag" { Scope::Tag } else { Scope::Field };
         let [Expr { kind: ExprKind::Literal(Literal::Text(name)), .. }] = call.args.as_slice()
         else {

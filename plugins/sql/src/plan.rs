@@ -171,8 +171,39 @@ pub struct Aggregate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AggregateCall {
     pub function: AggregateFunction,
-    /// By its number in [`Aggregate::inputs`]; none for `count(*)`.
+    /// By its number in [`Aggregate::inputs`]; none for `count(*)`. A FILTER is part of the input,
+    /// which is NULL where its condition does not hold.
     pub input: Option<usize>,
+    /// Each value counts once; the bytes that the values of a window may take.
+    pub distinct: Option<usize>,
+    /// The input is text with states that `partial` emitted.
+    pub merges: bool,
+    /// The result is text with the state.
+    pub partial: bool,
+}
+
+impl AggregateCall {
+    /// A plain call.
+    pub fn new(function: AggregateFunction, input: Option<usize>) -> Self {
+        AggregateCall { function, input, distinct: None, merges: false, partial: false }
+    }
+}
+
+/// A number from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Share(u64);
+
+impl Share {
+    pub const HALF: Share = Share(0.5_f64.to_bits());
+
+    pub fn new(value: f64) -> Option<Share> {
+        // A negative zero is a zero.
+        (0.0..=1.0).contains(&value).then(|| Share((value + 0.0).to_bits()))
+    }
+
+    pub fn get(self) -> f64 {
+        f64::from_bits(self.0)
+    }
 }
 
 /// Aggregates of values.
@@ -191,6 +222,11 @@ pub enum AggregateFunction {
     Variance,
     VariancePop,
     Spread,
+    AnyValue,
+    /// The value below which that share of all lies, within 1 %.
+    Quantile(Share),
+    /// How many different values there are, within 2 %.
+    ApproxDistinct,
 }
 
 /// A statement that is ready to run.

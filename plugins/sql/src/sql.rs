@@ -2,7 +2,7 @@
 
 use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::batch::hash::bytes_hash;
-use headwater_plugin_api::config::Duration;
+use headwater_plugin_api::config::{Duration, Size};
 use headwater_plugin_api::plugin::{
     Context, Control, Counter, Error, Gauge, Host, Outcome, Plugin, Processor, Sink,
 };
@@ -79,6 +79,10 @@ headwater_plugin_api::config! {
         pub max_groups: u32 = 100_000,
         /// What is done when there are more groups.
         pub overflow: Overflow = Overflow::Drop,
+        /// Memory for the values of each aggregate with DISTINCT in each window. When it is full, the
+        /// groups with the most values are given up: their results are NULL and counted as
+        /// `failures_room`.
+        pub distinct_bytes: Size = Size::mib(64),
         /// Empty: at an orderly stop the open windows are emitted.
         pub checkpoint: String = String::new(),
     }
@@ -110,7 +114,7 @@ struct Metrics {
     emitted: Counter,
     empty: Counter,
     refused: Counter,
-    failures: [Counter; 6],
+    failures: [Counter; 8],
     windows: Gauge,
     groups: Gauge,
     bytes: Gauge,
@@ -135,6 +139,8 @@ impl Metrics {
                 host.counter("failures_cast"),
                 host.counter("failures_domain"),
                 host.counter("failures_size"),
+                host.counter("failures_state"),
+                host.counter("failures_room"),
             ],
             windows: host.gauge("windows_open"),
             groups: host.gauge("groups"),
@@ -148,7 +154,11 @@ impl Metrics {
 fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
     let query = &config.query;
     let wrong = |error: crate::error::SqlError| Error::config("query", error.sentence(query));
-    let options = Options { name: config.name.clone(), tags: config.tags.clone() };
+    let options = Options {
+        name: config.name.clone(),
+        tags: config.tags.clone(),
+        distinct_bytes: config.distinct_bytes.as_usize(),
+    };
     let statements = parse::parse(query).map_err(wrong)?;
     let mut plans: Vec<Plan> = Vec::with_capacity(statements.len());
     for statement in &statements {
@@ -413,6 +423,8 @@ impl Sql {
                 failures.cast,
                 failures.domain,
                 failures.size,
+                failures.state,
+                failures.room,
             ];
             metrics.failures.iter().zip(kinds).for_each(|(counter, count)| add(counter, count));
             statement.report(now, at_once).iter().for_each(|report| self.host.warn(report));

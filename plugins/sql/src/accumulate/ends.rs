@@ -2,16 +2,20 @@
 
 use std::cmp::Ordering;
 
-use super::kernel::{grow, retain};
+use super::codec::{Broken, Read, Reader, put_float, put_int, put_text, put_time};
+use super::kernel::{To, grow, heap_bytes, retain};
 use super::{Accumulator, Input};
 use crate::error::Failures;
 use crate::eval::compare::float_order;
+use crate::plan::AggregateFunction;
 use crate::vector::{Bits, Cell, Data, Kind, Vector};
 
 /// The first or last value.
 pub struct Ends {
     last: bool,
     values: Vec<(i64, Held)>,
+    /// Bytes of the texts.
+    heap: usize,
 }
 
 /// A value of any kind, kept.
@@ -29,21 +33,45 @@ enum Held {
 
 impl Ends {
     pub fn new(last: bool) -> Self {
-        Ends { last, values: Vec::new() }
+        Ends { last, values: Vec::new(), heap: 0 }
+    }
+
+    /// Takes a value if its time says so.
+    #[inline]
+    fn offer(&mut self, group: usize, time: i64, cell: Cell<'_>) {
+        let Some((old_time, old)) = self.values.get_mut(group) else { return };
+        let order = match (&old, self.last) {
+            (Held::None, _) => Ordering::Greater,
+            (_, true) => time.cmp(old_time),
+            (_, false) => (*old_time).cmp(&time),
+        };
+        // At equal times the greatest value counts.
+        if order.is_gt() || order.is_eq() && old.order(cell).is_lt() {
+            self.heap -= old.heap();
+            *old_time = time;
+            *old = Held::of(cell);
+            self.heap += old.heap();
+        }
     }
 }
 
 impl Accumulator for Ends {
     fn clear(&mut self) {
         self.values.clear();
+        self.heap = 0;
+    }
+
+    fn len(&self) -> usize {
+        self.values.len()
     }
 
     fn byte_size(&self) -> usize {
-        self.values.capacity() * size_of::<(i64, Held)>()
+        self.values.capacity() * size_of::<(i64, Held)>() + self.heap
     }
 
     fn retain(&mut self, keep: &[bool]) {
         retain(&mut self.values, keep);
+        self.heap = self.values.iter().map(|(_, held)| held.heap()).sum();
     }
 
     fn add(&mut self, values: &Vector<'_>, input: &Input<'_>, _failures: &mut Failures) {
@@ -53,22 +81,16 @@ impl Accumulator for Ends {
             if cell == Cell::Null {
                 continue;
             }
-            let time = (input.time)(row);
-            let (old_time, old) = &mut self.values[*group as usize];
-            let order = match (&old, self.last) {
-                (Held::None, _) => Ordering::Greater,
-                (_, true) => time.cmp(old_time),
-                (_, false) => (*old_time).cmp(&time),
-            };
-            // At equal times the greatest value counts.
-            if order.is_gt() || order.is_eq() && old.order(cell).is_lt() {
-                *old_time = time;
-                *old = Held::of(cell);
-            }
+            self.offer(*group as usize, (input.time)(row), cell);
         }
     }
 
-    fn finish(&self, groups: &[u32], _failures: &mut Failures) -> Vector<'_> {
+    fn finish(
+        &self,
+        _function: AggregateFunction,
+        groups: &[u32],
+        _failures: &mut Failures,
+    ) -> Vector<'_> {
         let held =
             |group: &u32| self.values.get(*group as usize).map_or(&Held::None, |(_, held)| held);
         let n = groups.len();
@@ -119,9 +141,91 @@ impl Accumulator for Ends {
         };
         Vector::with(data, (valid.count() < n).then_some(valid))
     }
+
+    fn merge(&mut self, other: &Self, len: usize, to: To<'_>) {
+        grow(&mut self.values, len, (0, Held::None));
+        for (group, (time, held)) in other.values.iter().enumerate() {
+            if let (Some(group), false) = (to.group(group), *held == Held::None) {
+                self.offer(group, *time, held.cell());
+            }
+        }
+    }
+
+    fn write_group(&self, group: usize, out: &mut Vec<u8>) {
+        let none = (0, Held::None);
+        let (time, held) = self.values.get(group).unwrap_or(&none);
+        held.write(out);
+        if *held != Held::None {
+            put_time(out, *time);
+        }
+    }
+
+    fn read_head(&mut self, len: usize, _from: &mut Reader<'_>) -> Read<()> {
+        grow(&mut self.values, len, (0, Held::None));
+        Ok(())
+    }
+
+    fn read_group(&mut self, group: usize, from: &mut Reader<'_>) -> Read<()> {
+        let held = Held::read(from)?;
+        if held != Held::None {
+            self.heap += held.heap();
+            *self.values.get_mut(group).ok_or(Broken)? = (from.time()?, held);
+        }
+        Ok(())
+    }
 }
 
 impl Held {
+    fn heap(&self) -> usize {
+        if let Held::Text(text) = self { heap_bytes(text.len()) } else { 0 }
+    }
+
+    /// A byte for the kind, then the value.
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Held::None => out.push(0),
+            Held::Bool(value) => out.extend([1, u8::from(*value)]),
+            Held::Float(value) => {
+                out.push(2);
+                put_float(out, *value);
+            }
+            Held::Int(value) => {
+                out.push(3);
+                put_int(out, (*value).into());
+            }
+            Held::UInt(value) => {
+                out.push(4);
+                put_int(out, (*value).into());
+            }
+            Held::Text(text) => {
+                out.push(5);
+                put_text(out, text);
+            }
+            Held::Time(nanos) => {
+                out.push(6);
+                put_time(out, *nanos);
+            }
+            Held::Interval(nanos) => {
+                out.push(7);
+                put_time(out, *nanos);
+            }
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Read<Held> {
+        Ok(match from.byte()? {
+            0 => Held::None,
+            1 => Held::Bool(from.flags(1)? != 0),
+            2 => Held::Float(from.finite()?),
+            3 => Held::Int(i64::try_from(from.int()?).map_err(|_| Broken)?),
+            4 => Held::UInt(u64::try_from(from.int()?).map_err(|_| Broken)?),
+            5 => Held::Text(from.text()?.into()),
+            6 => Held::Time(from.time()?),
+            7 => Held::Interval(from.time()?),
+            _ => return Err(Broken),
+        })
+    }
+
     fn of(cell: Cell<'_>) -> Held {
         match cell {
             Cell::Null => Held::None,

@@ -2,10 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::kernel::{count, each, each_value, grow, integers, numbers, retain};
+use super::codec::{Broken, Read, Reader, put_float, put_int, put_kind, put_text, read_kind};
+use super::kernel::{
+    To, count, each, each_value, grow, heap_bytes, integers, merge, numbers, retain,
+};
 use super::{Accumulator, Input};
 use crate::error::Failures;
 use crate::eval::fits;
+use crate::plan::AggregateFunction;
 use crate::vector::{Bits, Data, Kind, Vector};
 
 /// The least or the greatest value.
@@ -17,6 +21,8 @@ pub struct Extreme {
     kind: Kind,
     unsigned: bool,
     texts: Vec<Option<Box<str>>>,
+    /// Bytes of the texts.
+    heap: usize,
 }
 
 impl Extreme {
@@ -28,6 +34,32 @@ impl Extreme {
             kind: Kind::Int,
             unsigned: false,
             texts: Vec::new(),
+            heap: 0,
+        }
+    }
+
+    /// What no float is: stands for "none".
+    fn no_float(&self) -> f64 {
+        if self.greatest { f64::NEG_INFINITY } else { f64::INFINITY }
+    }
+
+    /// What no integer is, for none has more than 65 bits.
+    fn no_int(&self) -> i128 {
+        if self.greatest { i128::MIN } else { i128::MAX }
+    }
+
+    /// Takes a text if it is better than what there is.
+    fn add_text(&mut self, group: usize, text: &str) {
+        let old = &mut self.texts[group];
+        let better = match old.as_deref() {
+            None => true,
+            Some(old) if self.greatest => text > old,
+            Some(old) => text < old,
+        };
+        if better {
+            self.heap -= old.as_deref().map_or(0, |old| heap_bytes(old.len()));
+            self.heap += heap_bytes(text.len());
+            *old = Some(text.into());
         }
     }
 
@@ -38,8 +70,7 @@ impl Extreme {
         input: &Input<'_>,
         int: impl Fn(T) -> i128,
     ) {
-        // No value has more than 65 bits: these stand for "none".
-        let none = if self.greatest { i128::MIN } else { i128::MAX };
+        let none = self.no_int();
         grow(&mut self.ints, input.len, none);
         let (ints, greatest) = (self.ints.as_mut_slice(), self.greatest);
         each_value(values, list, input.groups, |group, value| {
@@ -73,24 +104,30 @@ impl Accumulator for Extreme {
         self.floats.clear();
         self.ints.clear();
         self.texts.clear();
+        (self.heap, self.kind, self.unsigned) = (0, Kind::Int, false);
+    }
+
+    fn len(&self) -> usize {
+        self.floats.len().max(self.ints.len()).max(self.texts.len())
     }
 
     fn byte_size(&self) -> usize {
-        self.floats.capacity() * 8 + self.ints.capacity() * 16 + self.texts.capacity() * 16
+        let texts = self.texts.capacity() * 16 + self.heap;
+        self.floats.capacity() * 8 + self.ints.capacity() * 16 + texts
     }
 
     fn retain(&mut self, keep: &[bool]) {
         retain(&mut self.floats, keep);
         retain(&mut self.ints, keep);
         retain(&mut self.texts, keep);
+        self.heap = self.texts.iter().flatten().map(|text| heap_bytes(text.len())).sum();
     }
 
     fn add(&mut self, values: &Vector<'_>, input: &Input<'_>, failures: &mut Failures) {
         let greatest = self.greatest;
         match &values.data {
             Data::Float(list) => {
-                // No value is infinite: this stands for "none".
-                let none = if greatest { f64::NEG_INFINITY } else { f64::INFINITY };
+                let none = self.no_float();
                 grow(&mut self.floats, input.len, none);
                 let floats = self.floats.as_mut_slice();
                 if greatest {
@@ -119,25 +156,26 @@ impl Accumulator for Extreme {
             }
             Data::Text(list) => {
                 grow(&mut self.texts, input.len, None);
-                let texts = &mut self.texts;
-                each(values, input.groups, |at, group| {
-                    let text = list[at].as_ref();
-                    let better = match texts[group].as_deref() {
-                        None => true,
-                        Some(old) if greatest => text > old,
-                        Some(old) => text < old,
-                    };
-                    if better {
-                        texts[group] = Some(text.into());
-                    }
-                });
+                each(values, input.groups, |at, group| self.add_text(group, &list[at]));
             }
             Data::Bool(_) | Data::Null => failures.kinds += count(values, input.groups.len()),
         }
     }
 
-    fn finish(&self, groups: &[u32], _failures: &mut Failures) -> Vector<'_> {
+    fn finish(
+        &self,
+        _function: AggregateFunction,
+        groups: &[u32],
+        failures: &mut Failures,
+    ) -> Vector<'_> {
         let none = &mut Failures::default();
+        let has_numbers = !self.floats.is_empty() || !self.ints.is_empty();
+        if has_numbers && !self.texts.is_empty() {
+            // A column is of one kind: numbers, if there are any.
+            let is_text =
+                |group: &&u32| self.texts.get(**group as usize).is_some_and(Option::is_some);
+            failures.kinds += groups.iter().filter(is_text).count() as u64;
+        }
         if !self.floats.is_empty() {
             return numbers(groups, none, |group| self.number(group));
         }
@@ -156,6 +194,95 @@ impl Accumulator for Extreme {
         let values =
             groups.iter().map(|group| Cow::Borrowed(text(group).unwrap_or_default())).collect();
         Vector::with(Data::Text(values), Some(valid))
+    }
+
+    fn merge(&mut self, other: &Self, len: usize, to: To<'_>) {
+        let greatest = self.greatest;
+        self.unsigned |= other.unsigned;
+        if other.kind != Kind::Int {
+            self.kind = other.kind;
+        }
+        if !other.floats.is_empty() {
+            let none = self.no_float();
+            grow(&mut self.floats, len, none);
+            merge(&mut self.floats, &other.floats, to, |own, other| {
+                *own = if greatest { own.max(*other) } else { own.min(*other) };
+            });
+        }
+        if !other.ints.is_empty() {
+            let none = self.no_int();
+            grow(&mut self.ints, len, none);
+            merge(&mut self.ints, &other.ints, to, |own, other| {
+                *own = if greatest { (*own).max(*other) } else { (*own).min(*other) };
+            });
+        }
+        if !other.texts.is_empty() {
+            grow(&mut self.texts, len, None);
+            for (group, text) in other.texts.iter().enumerate() {
+                if let (Some(text), Some(group)) = (text, to.group(group))
+                    && group < self.texts.len()
+                {
+                    self.add_text(group, text);
+                }
+            }
+        }
+    }
+
+    /// Which values there are.
+    fn write_head(&self, out: &mut Vec<u8>) {
+        let lists = [!self.floats.is_empty(), !self.ints.is_empty(), !self.texts.is_empty()];
+        let flags = lists.iter().enumerate().map(|(bit, on)| u8::from(*on) << bit).sum::<u8>();
+        out.push(flags | u8::from(self.unsigned) << 3);
+        put_kind(out, self.kind);
+    }
+
+    fn write_group(&self, group: usize, out: &mut Vec<u8>) {
+        let (float, int) = (self.float(group), self.int(group));
+        let text = self.texts.get(group).and_then(|text| text.as_deref());
+        let present = [float.is_some(), int.is_some(), text.is_some()];
+        out.push(present.iter().enumerate().map(|(bit, on)| u8::from(*on) << bit).sum::<u8>());
+        float.iter().for_each(|float| put_float(out, *float));
+        int.iter().for_each(|int| put_int(out, *int));
+        text.iter().for_each(|text| put_text(out, text));
+    }
+
+    fn read_head(&mut self, len: usize, from: &mut Reader<'_>) -> Read<()> {
+        let flags = from.flags(15)?;
+        self.kind = read_kind(from)?;
+        self.unsigned = flags & 8 != 0;
+        if flags & 1 != 0 {
+            let none = self.no_float();
+            grow(&mut self.floats, len, none);
+        }
+        if flags & 2 != 0 {
+            let none = self.no_int();
+            grow(&mut self.ints, len, none);
+        }
+        if flags & 4 != 0 {
+            grow(&mut self.texts, len, None);
+        }
+        Ok(())
+    }
+
+    fn read_group(&mut self, group: usize, from: &mut Reader<'_>) -> Read<()> {
+        let flags = from.flags(7)?;
+        if flags & 1 != 0 {
+            *self.floats.get_mut(group).ok_or(Broken)? = from.finite()?;
+        }
+        if flags & 2 != 0 {
+            let int = Some(from.int()?).filter(|int| fits(*int)).ok_or(Broken)?;
+            let is_nanos = self.kind != Kind::Int;
+            if is_nanos && i64::try_from(int).is_err() {
+                return Err(Broken);
+            }
+            *self.ints.get_mut(group).ok_or(Broken)? = int;
+        }
+        if flags & 4 != 0 {
+            let text = from.text()?;
+            *self.texts.get_mut(group).ok_or(Broken)? = Some(text.into());
+            self.heap += heap_bytes(text.len());
+        }
+        Ok(())
     }
 }
 
@@ -177,6 +304,10 @@ impl Accumulator for Spread {
         self.greatest.clear();
     }
 
+    fn len(&self) -> usize {
+        self.least.len()
+    }
+
     fn byte_size(&self) -> usize {
         self.least.byte_size() + self.greatest.byte_size()
     }
@@ -195,7 +326,12 @@ impl Accumulator for Spread {
         self.greatest.add(values, input, &mut Failures::default());
     }
 
-    fn finish(&self, groups: &[u32], failures: &mut Failures) -> Vector<'_> {
+    fn finish(
+        &self,
+        _function: AggregateFunction,
+        groups: &[u32],
+        failures: &mut Failures,
+    ) -> Vector<'_> {
         let (least, greatest) = (&self.least, &self.greatest);
         if !least.floats.is_empty() {
             return numbers(groups, failures, |group| {
@@ -212,5 +348,30 @@ impl Accumulator for Spread {
             }
             _ => spans,
         }
+    }
+
+    fn merge(&mut self, other: &Self, len: usize, to: To<'_>) {
+        self.least.merge(&other.least, len, to);
+        self.greatest.merge(&other.greatest, len, to);
+    }
+
+    fn write_head(&self, out: &mut Vec<u8>) {
+        self.least.write_head(out);
+        self.greatest.write_head(out);
+    }
+
+    fn write_group(&self, group: usize, out: &mut Vec<u8>) {
+        self.least.write_group(group, out);
+        self.greatest.write_group(group, out);
+    }
+
+    fn read_head(&mut self, len: usize, from: &mut Reader<'_>) -> Read<()> {
+        self.least.read_head(len, from)?;
+        self.greatest.read_head(len, from)
+    }
+
+    fn read_group(&mut self, group: usize, from: &mut Reader<'_>) -> Read<()> {
+        self.least.read_group(group, from)?;
+        self.greatest.read_group(group, from)
     }
 }

@@ -16,6 +16,52 @@ pub fn grow<T: Clone>(list: &mut Vec<T>, len: usize, value: T) {
     }
 }
 
+/// As [`grow`], with values that are made one by one.
+pub fn grow_with<T>(list: &mut Vec<T>, len: usize, value: impl FnMut() -> T) {
+    if list.len() < len {
+        if list.capacity() < len {
+            let more = (len - list.len()).max(list.len() / 4).max(16);
+            list.reserve_exact(more);
+        }
+        list.resize_with(len, value);
+    }
+}
+
+/// What so many bytes on the heap cost, with what the allocator needs.
+pub fn heap_bytes(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16).max(32) }
+}
+
+/// Under which number a group of another window is known here.
+#[derive(Clone, Copy)]
+pub struct To<'a>(pub Option<&'a [u32]>);
+
+impl To<'_> {
+    /// The own number of the other's group; `None` if it is to be left out.
+    #[inline]
+    pub fn group(self, other: usize) -> Option<usize> {
+        match self.0 {
+            None => Some(other),
+            Some(map) => map.get(other).map(|group| *group as usize),
+        }
+    }
+}
+
+/// Calls `f` with the own element and the other's, for each group of the other.
+#[inline]
+pub fn merge<T>(own: &mut [T], other: &[T], to: To<'_>, mut f: impl FnMut(&mut T, &T)) {
+    match to.0 {
+        None => own.iter_mut().zip(other).for_each(|(own, other)| f(own, other)),
+        Some(map) => {
+            for (other, group) in other.iter().zip(map) {
+                if let Some(own) = own.get_mut(*group as usize) {
+                    f(own, other);
+                }
+            }
+        }
+    }
+}
+
 /// Keeps the marked elements.
 pub fn retain<T>(list: &mut Vec<T>, keep: &[bool]) {
     let mut at = 0;

@@ -1,45 +1,100 @@
 //! Accumulators: what a window knows of its groups, as arrays indexed by group number.
 //!
 //! An array exists once there was a value of its kind. All results are independent of the order of
-//! the points, floats up to rounding: sums carry their rounding error along.
+//! the points, floats up to rounding: sums carry their rounding error along. Calls that can be read
+//! from one accumulator share it: sum and avg of one input, all its quantiles, all its deviations.
 
+mod approx;
+mod codec;
+mod distinct;
 mod ends;
 mod extreme;
 mod kernel;
 mod moments;
+mod part;
+mod quantiles;
+mod registers;
+mod sketch;
+mod state;
 mod sum;
+mod value;
+
+use std::borrow::Cow;
 
 use crate::error::Failures;
 use crate::plan::{AggregateCall, AggregateFunction};
-use crate::vector::Vector;
-use ends::Ends;
-use extreme::{Extreme, Spread};
-use kernel::{counts, grow, retain};
-use moments::Moments;
-use sum::{Count, Sum};
+use crate::statement::NO_GROUP;
+use crate::vector::{Data, Vector};
+use codec::{Broken, Read, Reader, put};
+use kernel::{To, count, counts, each, grow, retain};
+use part::{Family, Part};
 
 /// One aggregate over all groups of a window.
-pub trait Accumulator: Send {
+trait Accumulator: Send {
     /// Forgets all groups and keeps the memory.
     fn clear(&mut self);
-    /// Bytes of memory held, without long texts.
+    /// How many groups there is room for.
+    fn len(&self) -> usize;
+    /// Bytes of memory held.
     fn byte_size(&self) -> usize;
     /// Keeps the marked groups, which are numbered anew in their order.
     fn retain(&mut self, keep: &[bool]);
     /// Adds values that are not all NULL.
     fn add(&mut self, values: &Vector<'_>, input: &Input<'_>, failures: &mut Failures);
-    /// The results for these groups.
-    fn finish(&self, groups: &[u32], failures: &mut Failures) -> Vector<'_>;
+    /// The results of a function for these groups.
+    fn finish(
+        &self,
+        function: AggregateFunction,
+        groups: &[u32],
+        failures: &mut Failures,
+    ) -> Vector<'_>;
+    /// Adds what another one collected, all of whose groups lie below `len` here.
+    fn merge(&mut self, other: &Self, len: usize, to: To<'_>);
+    /// Writes what all groups have in common.
+    fn write_head(&self, _out: &mut Vec<u8>) {}
+    /// Writes one group: a byte at least.
+    fn write_group(&self, group: usize, out: &mut Vec<u8>);
+    /// Reads what all groups have in common and makes room for groups below `len`.
+    fn read_head(&mut self, len: usize, from: &mut Reader<'_>) -> Read<()>;
+    /// Reads one group, which has no values.
+    fn read_group(&mut self, group: usize, from: &mut Reader<'_>) -> Read<()>;
+
+    /// Writes all groups.
+    fn write(&self, out: &mut Vec<u8>) {
+        put(out, self.len() as u64);
+        self.write_head(out);
+        (0..self.len()).for_each(|group| self.write_group(group, out));
+    }
+
+    /// Reads all groups, at most `most`, where there are none.
+    fn read(&mut self, most: usize, from: &mut Reader<'_>) -> Read<()> {
+        let len = from.count(1)?;
+        if len > most {
+            return Err(Broken);
+        }
+        self.read_head(len, from)?;
+        (0..len).try_for_each(|group| self.read_group(group, from))
+    }
 }
 
 /// Where values belong.
-pub struct Input<'a> {
+struct Input<'a> {
     /// The group of each row.
-    pub groups: &'a [u32],
+    groups: &'a [u32],
     /// All groups lie below this.
-    pub len: usize,
+    len: usize,
     /// The time of a row's point.
-    pub time: &'a dyn Fn(usize) -> i64,
+    time: &'a dyn Fn(usize) -> i64,
+}
+
+/// What the results of a call are read from.
+#[derive(Clone, Copy)]
+struct Source {
+    call: AggregateCall,
+    /// The accumulator; none for `count(*)`, which is the number of points.
+    part: Option<usize>,
+    /// The values of its input come by way of this call; others share what it collects.
+    owns: bool,
 }
 
 /// The accumulators of one window.
@@ -49,21 +104,39 @@ pub struct Accumulators {
     rows: Vec<u64>,
     /// Groups that took points since they were emitted; empty if nobody asks.
     dirty: Vec<bool>,
-    /// By aggregate; none for `count(*)`, which is the number of points.
-    parts: Vec<Option<Box<dyn Accumulator>>>,
+    /// By aggregate.
+    sources: Vec<Source>,
+    parts: Vec<Part>,
 }
 
 impl Accumulators {
     /// Accumulators of these aggregates, without groups.
     pub fn new(calls: &[AggregateCall]) -> Self {
-        Accumulators { parts: calls.iter().map(make).collect(), ..Accumulators::default() }
+        let mut made = Accumulators::default();
+        for call in calls {
+            let family = Family::of_call(call);
+            let same = |source: &&Source| {
+                let other = &source.call;
+                source.part.is_some()
+                    && (other.input, other.merges) == (call.input, call.merges)
+                    && Family::of_call(other) == family
+            };
+            let known = made.sources.iter().find(same).and_then(|source| source.part);
+            let part = known.or_else(|| {
+                call.input?;
+                made.parts.push(Part::new(family, call.distinct.unwrap_or(0)));
+                Some(made.parts.len() - 1)
+            });
+            made.sources.push(Source { call: *call, part, owns: known.is_none() });
+        }
+        made
     }
 
     /// Forgets all groups and keeps the memory.
     pub fn clear(&mut self) {
         self.rows.clear();
         self.dirty.clear();
-        self.parts.iter_mut().flatten().for_each(|part| part.clear());
+        self.parts.iter_mut().for_each(Part::clear);
     }
 
     /// How many group numbers there is room for.
@@ -76,16 +149,17 @@ impl Accumulators {
         grow(&mut self.rows, groups, 0);
     }
 
-    /// Bytes of memory held, without long texts.
+    /// Bytes of memory held.
     pub fn byte_size(&self) -> usize {
-        let parts = self.parts.iter().flatten().map(|part| part.byte_size());
-        self.rows.capacity() * 8 + self.dirty.capacity() + parts.sum::<usize>()
+        let parts: usize = self.parts.iter().map(Part::byte_size).sum();
+        self.rows.capacity() * 8 + self.dirty.capacity() + parts
     }
 
     /// Counts points of groups. The groups lie below [`len`](Self::len).
     pub fn add_rows(&mut self, groups: &[u32]) {
         for &group in groups {
-            self.rows[group as usize] += 1;
+            let rows = &mut self.rows[group as usize];
+            *rows = rows.wrapping_add(1);
         }
     }
 
@@ -122,7 +196,7 @@ impl Accumulators {
     pub fn retain(&mut self, keep: &[bool]) {
         retain(&mut self.rows, keep);
         retain(&mut self.dirty, keep);
-        self.parts.iter_mut().flatten().for_each(|part| part.retain(keep));
+        self.parts.iter_mut().for_each(|part| part.retain(keep));
     }
 
     /// Adds values, row by row to `groups`, which lie below [`len`](Self::len); `time` tells the time
@@ -135,39 +209,134 @@ impl Accumulators {
         time: &dyn Fn(usize) -> i64,
         failures: &mut Failures,
     ) {
-        let input = Input { groups, len: self.rows.len(), time };
-        if let Some(Some(part)) = self.parts.get_mut(aggregate)
-            && !values.is_null()
-        {
-            part.add(values, &input, failures);
+        let Some(source) = self.sources.get(aggregate).filter(|source| source.owns) else { return };
+        let Some(part) = source.part.and_then(|part| self.parts.get_mut(part)) else { return };
+        if values.is_null() {
+            return;
+        }
+        let len = self.rows.len();
+        if source.call.merges {
+            merge_states(part, Family::of_call(&source.call), values, groups, len, failures);
+        } else {
+            part.add(values, &Input { groups, len, time }, failures);
         }
     }
 
     /// The results of an aggregate for these groups.
     pub fn finish(&self, aggregate: usize, groups: &[u32], failures: &mut Failures) -> Vector<'_> {
-        match self.parts.get(aggregate) {
-            Some(Some(part)) => part.finish(groups, failures),
-            _ => counts(&self.rows, groups),
+        let Some(source) = self.sources.get(aggregate) else { return Vector::null() };
+        let part = source.part.and_then(|part| self.parts.get(part));
+        match part {
+            Some(part) if source.call.partial => states(groups, |group, bytes| {
+                state::write(Family::of_call(&source.call), part, group, bytes)
+            }),
+            Some(part) => part.finish(source.call.function, groups, failures),
+            None if source.call.partial => states(groups, |group, bytes| {
+                state::write_count(self.rows.get(group).copied().unwrap_or(0), bytes)
+            }),
+            None => counts(&self.rows, groups),
         }
+    }
+
+    /// Adds what another window of the same aggregates collected. `map` tells the own number of each
+    /// of its groups, or [`NO_GROUP`] for those that are left out; without it the numbers are the
+    /// same.
+    #[allow(dead_code)]
+    pub fn merge(&mut self, other: &Accumulators, map: Option<&[u32]>) {
+        let to = To(map);
+        let len = match map {
+            None => other.rows.len(),
+            Some(map) => {
+                let known = map.iter().filter(|group| **group != NO_GROUP);
+                known.max().map_or(0, |most| *most as usize + 1)
+            }
+        };
+        self.grow(len);
+        let len = self.rows.len();
+        kernel::merge(&mut self.rows, &other.rows, to, |own, more| {
+            *own = own.saturating_add(*more)
+        });
+        if !other.dirty.is_empty() {
+            grow(&mut self.dirty, len, false);
+            kernel::merge(&mut self.dirty, &other.dirty, to, |own, dirty| *own |= dirty);
+        }
+        self.parts.iter_mut().zip(&other.parts).for_each(|(own, other)| own.merge(other, len, to));
+    }
+
+    /// Appends all that [`read`](Self::read) needs.
+    #[allow(dead_code)]
+    pub fn write(&self, out: &mut Vec<u8>) {
+        put(out, self.rows.len() as u64);
+        self.rows.iter().for_each(|rows| put(out, *rows));
+        put(out, self.dirty.len() as u64);
+        out.extend(self.dirty.iter().map(|dirty| u8::from(*dirty)));
+        for (part, family) in self.parts.iter().zip(self.families()) {
+            out.push(family as u8);
+            part.write(out);
+        }
+    }
+
+    /// The family of each accumulator.
+    fn families(&self) -> Vec<Family> {
+        let own = self.sources.iter().filter(|source| source.part.is_some() && source.owns);
+        own.map(|source| Family::of_call(&source.call)).collect()
+    }
+
+    /// Reads what accumulators of the same aggregates wrote; `None` if that is not what it is.
+    #[allow(dead_code)]
+    pub fn read(calls: &[AggregateCall], bytes: &[u8]) -> Option<Accumulators> {
+        let mut made = Accumulators::new(calls);
+        made.read_all(&mut Reader::new(bytes)).ok().map(|()| made)
+    }
+
+    fn read_all(&mut self, from: &mut Reader<'_>) -> Read<()> {
+        let groups = from.count(1)?;
+        self.rows.reserve_exact(groups);
+        for _ in 0..groups {
+            self.rows.push(from.number()?);
+        }
+        let dirty = from.count(1)?;
+        if dirty > groups {
+            return Err(Broken);
+        }
+        for _ in 0..dirty {
+            self.dirty.push(from.flags(1)? != 0);
+        }
+        let families = self.families();
+        for (part, family) in self.parts.iter_mut().zip(families) {
+            if from.byte()? != family as u8 {
+                return Err(Broken);
+            }
+            part.read(groups, from)?;
+        }
+        from.end()
     }
 }
 
-fn make(call: &AggregateCall) -> Option<Box<dyn Accumulator>> {
-    use AggregateFunction as A;
-    Some(match call.function {
-        A::Count if call.input.is_none() => return None,
-        A::Count => Box::new(Count::default()),
-        A::Sum => Box::new(Sum::new(false)),
-        A::Avg => Box::new(Sum::new(true)),
-        A::Min => Box::new(Extreme::new(false)),
-        A::Max => Box::new(Extreme::new(true)),
-        A::Spread => Box::new(Spread::new()),
-        A::First => Box::new(Ends::new(false)),
-        A::Last => Box::new(Ends::new(true)),
-        function @ (A::Stddev | A::StddevPop | A::Variance | A::VariancePop) => {
-            Box::new(Moments::new(function))
-        }
-    })
+/// The states of groups as text.
+fn states<'a>(groups: &[u32], state: impl Fn(usize, &mut Vec<u8>) -> String) -> Vector<'a> {
+    let mut bytes = Vec::new();
+    let texts = groups.iter().map(|group| Cow::Owned(state(*group as usize, &mut bytes)));
+    Vector::new(Data::Text(texts.collect()))
+}
+
+/// Adds states that stand in texts. What is none is passed over and counted.
+fn merge_states(
+    part: &mut Part,
+    family: Family,
+    values: &Vector<'_>,
+    groups: &[u32],
+    len: usize,
+    failures: &mut Failures,
+) {
+    let Data::Text(texts) = &values.data else {
+        failures.state += count(values, groups.len());
+        return;
+    };
+    each(values, groups, |at, group| match state::read(family, &texts[at]) {
+        Ok(other) => part.merge(&other, len, To(Some(&[group as u32]))),
+        Err(Broken) => failures.state += 1,
+    });
 }
 
 #[cfg(test)]

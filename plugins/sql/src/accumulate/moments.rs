@@ -1,14 +1,15 @@
 //! Variance and standard deviation.
 
-use super::kernel::{count, each_value, grow, numbers, retain};
+use super::codec::{Broken, Read, Reader, put, put_float};
+use super::kernel::{To, count, each_value, grow, merge, numbers, retain};
 use super::{Accumulator, Input};
 use crate::error::Failures;
 use crate::plan::AggregateFunction;
 use crate::vector::{Data, Vector};
 
-/// One of the four: of a sample or a population, squared or not.
+/// What all four share: of a sample or a population, squared or not.
+#[derive(Default)]
 pub struct Moments {
-    function: AggregateFunction,
     cells: Vec<Cell>,
 }
 
@@ -28,17 +29,31 @@ impl Cell {
         self.mean += from / self.count;
         self.squares += from * (value - self.mean);
     }
-}
 
-impl Moments {
-    pub fn new(function: AggregateFunction) -> Self {
-        Moments { function, cells: Vec::new() }
+    /// Adds what was collected elsewhere (after Chan, Golub and LeVeque).
+    fn merge(&mut self, other: &Cell) {
+        if other.count == 0.0 {
+            return;
+        }
+        if self.count == 0.0 {
+            *self = *other;
+            return;
+        }
+        let count = self.count + other.count;
+        let (apart, share) = (other.mean - self.mean, other.count / count);
+        self.squares += other.squares + apart * apart * self.count * share;
+        self.mean += apart * share;
+        self.count = count;
     }
 }
 
 impl Accumulator for Moments {
     fn clear(&mut self) {
         self.cells.clear();
+    }
+
+    fn len(&self) -> usize {
+        self.cells.len()
     }
 
     fn byte_size(&self) -> usize {
@@ -63,10 +78,15 @@ impl Accumulator for Moments {
         }
     }
 
-    fn finish(&self, groups: &[u32], failures: &mut Failures) -> Vector<'_> {
+    fn finish(
+        &self,
+        function: AggregateFunction,
+        groups: &[u32],
+        failures: &mut Failures,
+    ) -> Vector<'_> {
         use AggregateFunction::{Stddev, StddevPop, VariancePop};
-        let population = matches!(self.function, StddevPop | VariancePop);
-        let root = matches!(self.function, Stddev | StddevPop);
+        let population = matches!(function, StddevPop | VariancePop);
+        let root = matches!(function, Stddev | StddevPop);
         numbers(groups, failures, |group| {
             let cell = self.cells.get(group)?;
             let divisor = if population { cell.count } else { cell.count - 1.0 };
@@ -76,5 +96,33 @@ impl Accumulator for Moments {
             let variance = cell.squares / divisor;
             Some(if root { variance.sqrt() } else { variance })
         })
+    }
+
+    fn merge(&mut self, other: &Self, len: usize, to: To<'_>) {
+        grow(&mut self.cells, len, Cell::default());
+        merge(&mut self.cells, &other.cells, to, Cell::merge);
+    }
+
+    fn write_group(&self, group: usize, out: &mut Vec<u8>) {
+        let cell = self.cells.get(group).copied().unwrap_or_default();
+        put(out, cell.count as u64);
+        if cell.count > 0.0 {
+            put_float(out, cell.mean);
+            put_float(out, cell.squares);
+        }
+    }
+
+    fn read_head(&mut self, len: usize, _from: &mut Reader<'_>) -> Read<()> {
+        grow(&mut self.cells, len, Cell::default());
+        Ok(())
+    }
+
+    fn read_group(&mut self, group: usize, from: &mut Reader<'_>) -> Read<()> {
+        let count = from.number()?;
+        if count > 0 {
+            let cell = self.cells.get_mut(group).ok_or(Broken)?;
+            *cell = Cell { count: count as f64, mean: from.float()?, squares: from.float()? };
+        }
+        Ok(())
     }
 }

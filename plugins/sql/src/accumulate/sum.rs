@@ -1,8 +1,10 @@
 //! Counts, sums and means.
 
-use super::kernel::{count, counts, each, each_value, grow, integers, numbers, retain};
+use super::codec::{Broken, Read, Reader, put, put_float, put_int};
+use super::kernel::{To, count, counts, each, each_value, grow, integers, merge, numbers, retain};
 use super::{Accumulator, Input};
 use crate::error::Failures;
+use crate::plan::AggregateFunction;
 use crate::vector::{Data, Vector};
 
 /// How many values are not NULL.
@@ -16,6 +18,10 @@ impl Accumulator for Count {
         self.counts.clear();
     }
 
+    fn len(&self) -> usize {
+        self.counts.len()
+    }
+
     fn byte_size(&self) -> usize {
         self.counts.capacity() * 8
     }
@@ -26,17 +32,43 @@ impl Accumulator for Count {
 
     fn add(&mut self, values: &Vector<'_>, input: &Input<'_>, _failures: &mut Failures) {
         grow(&mut self.counts, input.len, 0);
-        each(values, input.groups, |_, group| self.counts[group] += 1);
+        each(values, input.groups, |_, group| {
+            self.counts[group] = self.counts[group].wrapping_add(1);
+        });
     }
 
-    fn finish(&self, groups: &[u32], _failures: &mut Failures) -> Vector<'_> {
+    fn finish(
+        &self,
+        _function: AggregateFunction,
+        groups: &[u32],
+        _failures: &mut Failures,
+    ) -> Vector<'_> {
         counts(&self.counts, groups)
+    }
+
+    fn merge(&mut self, other: &Self, len: usize, to: To<'_>) {
+        grow(&mut self.counts, len, 0);
+        merge(&mut self.counts, &other.counts, to, |own, more| *own = own.saturating_add(*more));
+    }
+
+    fn write_group(&self, group: usize, out: &mut Vec<u8>) {
+        put(out, self.counts.get(group).copied().unwrap_or(0));
+    }
+
+    fn read_head(&mut self, len: usize, _from: &mut Reader<'_>) -> Read<()> {
+        grow(&mut self.counts, len, 0);
+        Ok(())
+    }
+
+    fn read_group(&mut self, group: usize, from: &mut Reader<'_>) -> Read<()> {
+        *self.counts.get_mut(group).ok_or(Broken)? = from.number()?;
+        Ok(())
     }
 }
 
-/// A sum, or a mean: floats with their lost low bits, integers in 128 bits.
+/// A count and sum: floats with their lost low bits, integers in 128 bits. Sums and means share it.
+#[derive(Default)]
 pub struct Sum {
-    mean: bool,
     floats: Vec<Float>,
     ints: Vec<Int>,
     unsigned: bool,
@@ -56,10 +88,14 @@ struct Int {
     count: u64,
 }
 
-impl Sum {
-    /// A sum, or a mean.
-    pub fn new(mean: bool) -> Self {
-        Sum { mean, floats: Vec::new(), ints: Vec::new(), unsigned: false }
+impl Float {
+    /// Adds a number. Knuth's sum of two numbers with what its rounding takes away.
+    #[inline]
+    fn add(&mut self, value: f64) {
+        let total = self.sum + value;
+        let back = total - self.sum;
+        self.lost += (self.sum - (total - back)) + (value - back);
+        self.sum = total;
     }
 }
 
@@ -67,6 +103,11 @@ impl Accumulator for Sum {
     fn clear(&mut self) {
         self.floats.clear();
         self.ints.clear();
+        self.unsigned = false;
+    }
+
+    fn len(&self) -> usize {
+        self.floats.len().max(self.ints.len())
     }
 
     fn byte_size(&self) -> usize {
@@ -85,12 +126,8 @@ impl Accumulator for Sum {
                 let floats = self.floats.as_mut_slice();
                 each_value(values, list, input.groups, |group, value| {
                     let cell = &mut floats[group];
-                    // Knuth's sum of two numbers with what its rounding takes away.
-                    let total = cell.sum + value;
-                    let back = total - cell.sum;
-                    cell.lost += (cell.sum - (total - back)) + (value - back);
-                    cell.sum = total;
-                    cell.count += 1;
+                    cell.add(value);
+                    cell.count = cell.count.wrapping_add(1);
                 });
             }
             Data::Int { values: list, unsigned } => {
@@ -101,16 +138,22 @@ impl Accumulator for Sum {
                     let cell = &mut ints[group];
                     // 2^63 values of 64 bits fit.
                     cell.sum = cell.sum.saturating_add(value);
-                    cell.count += 1;
+                    cell.count = cell.count.wrapping_add(1);
                 });
             }
             _ => failures.kinds += count(values, input.groups.len()),
         }
     }
 
-    fn finish(&self, groups: &[u32], failures: &mut Failures) -> Vector<'_> {
+    fn finish(
+        &self,
+        function: AggregateFunction,
+        groups: &[u32],
+        failures: &mut Failures,
+    ) -> Vector<'_> {
+        let mean = function == AggregateFunction::Avg;
         let int = |group: usize| self.ints.get(group).copied().unwrap_or_default();
-        if !self.mean && self.floats.is_empty() {
+        if !mean && self.floats.is_empty() {
             return integers(groups, self.unsigned, failures, |group| {
                 let int = int(group);
                 (int.count > 0).then_some(int.sum)
@@ -119,14 +162,78 @@ impl Accumulator for Sum {
         numbers(groups, failures, |group| {
             let float = self.floats.get(group).copied().unwrap_or_default();
             let int = int(group);
-            let count = float.count + int.count;
+            let count = float.count.saturating_add(int.count);
             if count == 0 {
                 return None;
             }
             // Out of range the lost bits are no number.
             let lost = if float.lost.is_finite() { float.lost } else { 0.0 };
             let total = float.sum + lost + int.sum as f64;
-            Some(if self.mean { total / count as f64 } else { total })
+            Some(if mean { total / count as f64 } else { total })
         })
+    }
+
+    fn merge(&mut self, other: &Self, len: usize, to: To<'_>) {
+        self.unsigned |= other.unsigned;
+        if !other.floats.is_empty() {
+            grow(&mut self.floats, len, Float::default());
+            merge(&mut self.floats, &other.floats, to, |own, other| {
+                own.add(other.sum);
+                own.lost += other.lost;
+                own.count = own.count.saturating_add(other.count);
+            });
+        }
+        if !other.ints.is_empty() {
+            grow(&mut self.ints, len, Int::default());
+            merge(&mut self.ints, &other.ints, to, |own, other| {
+                own.sum = own.sum.saturating_add(other.sum);
+                own.count = own.count.saturating_add(other.count);
+            });
+        }
+    }
+
+    /// Which numbers there are.
+    fn write_head(&self, out: &mut Vec<u8>) {
+        let (floats, ints) = (!self.floats.is_empty(), !self.ints.is_empty());
+        out.push(u8::from(floats) | u8::from(ints) << 1 | u8::from(self.unsigned) << 2);
+    }
+
+    fn write_group(&self, group: usize, out: &mut Vec<u8>) {
+        let float = self.floats.get(group).copied().unwrap_or_default();
+        let int = self.ints.get(group).copied().unwrap_or_default();
+        put(out, float.count);
+        put(out, int.count);
+        if float.count > 0 {
+            put_float(out, float.sum);
+            put_float(out, float.lost);
+        }
+        if int.count > 0 {
+            put_int(out, int.sum);
+        }
+    }
+
+    fn read_head(&mut self, len: usize, from: &mut Reader<'_>) -> Read<()> {
+        let flags = from.flags(7)?;
+        self.unsigned = flags & 4 != 0;
+        if flags & 1 != 0 {
+            grow(&mut self.floats, len, Float::default());
+        }
+        if flags & 2 != 0 {
+            grow(&mut self.ints, len, Int::default());
+        }
+        Ok(())
+    }
+
+    fn read_group(&mut self, group: usize, from: &mut Reader<'_>) -> Read<()> {
+        let (floats, ints) = (from.number()?, from.number()?);
+        if floats > 0 {
+            let cell = self.floats.get_mut(group).ok_or(Broken)?;
+            *cell = Float { sum: from.float()?, lost: from.float()?, count: floats };
+        }
+        if ints > 0 {
+            let cell = self.ints.get_mut(group).ok_or(Broken)?;
+            *cell = Int { sum: from.int()?, count: ints };
+        }
+        Ok(())
     }
 }

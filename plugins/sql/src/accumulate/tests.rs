@@ -1,6 +1,13 @@
 use std::borrow::Cow;
 
 use super::*;
+use crate::plan::Share;
+
+mod merging;
+mod sizes;
+mod sketches;
+mod states;
+
 use crate::vector::{Bits, Cell, Data};
 
 fn run(
@@ -9,7 +16,7 @@ fn run(
     values: Vector<'_>,
     times: &[i64],
 ) -> Vec<String> {
-    let mut accumulators = Accumulators::new(&[AggregateCall { function, input: Some(0) }]);
+    let mut accumulators = Accumulators::new(&[AggregateCall::new(function, Some(0))]);
     accumulators.grow(2);
     accumulators.add_rows(groups);
     let mut failures = Failures::default();
@@ -91,7 +98,7 @@ fn sums_do_not_depend_on_order() {
 #[test]
 fn groups_keep_their_values_when_others_go() {
     let calls = [AggregateFunction::Sum, AggregateFunction::Max, AggregateFunction::Last]
-        .map(|function| AggregateCall { function, input: Some(0) });
+        .map(|function| AggregateCall::new(function, Some(0)));
     let mut accumulators = Accumulators::new(&calls);
     accumulators.grow(4);
     let groups = [0, 1, 2, 3];

@@ -5,7 +5,7 @@ use regex::{Regex, RegexBuilder};
 
 use super::err;
 use super::kinds::choice;
-use super::names::{aggregate_function, has_aggregate, unknown};
+use super::names::{is_aggregate, unknown};
 use crate::ast::{Call, CastTo, Expr, ExprKind, Literal, Scope as ColumnScope};
 use crate::canonical;
 use crate::error::{Area, Result, SqlError};
@@ -36,10 +36,12 @@ pub struct Binder {
     /// Group keys as text.
     pub keys: Vec<String>,
     pub key_nodes: Vec<Node>,
-    /// Inputs of aggregates as text.
-    input_texts: Vec<String>,
+    /// Inputs of aggregates as text, with their filters.
+    pub input_texts: Vec<String>,
     pub inputs: Vec<Node>,
     pub aggregates: Vec<AggregateCall>,
+    /// Bytes that the distinct values of an aggregate may take in a window.
+    pub distinct_bytes: usize,
 }
 
 /// A frame of one row without columns, for what is constant.
@@ -59,7 +61,7 @@ impl Binder {
         Ok(node)
     }
 
-    fn expect(&self, node: &Node, area: Area, kinds: &[Kind], what: &str) -> Result<()> {
+    pub fn expect(&self, node: &Node, area: Area, kinds: &[Kind], what: &str) -> Result<()> {
         let kind = self.kind(node);
         if kinds.contains(&kind) || matches!(kind, Kind::Any | Kind::Null) {
             return Ok(());
@@ -82,7 +84,7 @@ impl Binder {
         Ok(fold(node))
     }
 
-    fn boxed(&mut self, expr: &Expr, scope: Scope) -> Result<Box<Node>> {
+    pub fn boxed(&mut self, expr: &Expr, scope: Scope) -> Result<Box<Node>> {
         self.bind(expr, scope).map(Box::new)
     }
 
@@ -305,11 +307,17 @@ impl Binder {
     }
 
     fn call(&mut self, call: &Call, area: Area, scope: Scope) -> Result<Node> {
-        if let Some(function) = aggregate_function(&call.name) {
-            return self.aggregate(function, call, area, scope);
+        if is_aggregate(&call.name) {
+            return self.aggregate(call, area, scope);
         }
         if let Some(at) = call.distinct {
-            return err(at, "DISTINCT belongs into count(DISTINCT x), which is not supported yet");
+            return err(at, "DISTINCT belongs into an aggregate, such as count(DISTINCT x)");
+        }
+        if let Some(filter) = &call.filter {
+            return err(
+                filter.area,
+                "FILTER belongs to an aggregate, such as count(*) FILTER (WHERE condition)",
+            );
         }
         match call.name.as_str() {
             "window_start" | "window_end" => {
@@ -395,76 +403,6 @@ impl Binder {
         }
         let at = call.args.first().map_or(area, |arg| arg.area);
         err(at, format!("`{unit}` is not known; expected one of {}", known.join(", ")))
-    }
-
-    fn aggregate(
-        &mut self,
-        function: AggregateFunction,
-        call: &Call,
-        area: Area,
-        scope: Scope,
-    ) -> Result<Node> {
-        if let Scope::Point { clause } = scope {
-            let hint =
-                if clause == "WHERE" { "; conditions on aggregates stand in HAVING" } else { "" };
-            return err(area, format!("an aggregate cannot stand in {clause}{hint}"));
-        }
-        if let Some(at) = call.distinct {
-            return err(
-                at,
-                "DISTINCT in an aggregate is not supported yet; the form that works is count(x)",
-            );
-        }
-        let input = match (call.star, call.args.as_slice()) {
-            (true, []) if function == AggregateFunction::Count => None,
-            (false, [arg]) => {
-                if has_aggregate(arg) {
-                    return err(arg.area, "an aggregate cannot stand inside another");
-                }
-                let text = canonical::text(arg);
-                let number = match self.input_texts.iter().position(|known| *known == text) {
-                    Some(number) => number,
-                    None => {
-                        let node = self.bind(arg, Scope::Point { clause: "an aggregate" })?;
-                        self.input_texts.push(text);
-                        self.inputs.push(node);
-                        self.inputs.len() - 1
-                    }
-                };
-                let kind = self.kind(&self.inputs[number]);
-                use AggregateFunction as A;
-                let numbers = matches!(
-                    function,
-                    A::Sum
-                        | A::Avg
-                        | A::Stddev
-                        | A::StddevPop
-                        | A::Variance
-                        | A::VariancePop
-                        | A::Spread
-                );
-                if numbers && !kind.may_be_number() {
-                    return err(arg.area, format!("this is {}; expected a number", kind.name()));
-                }
-                if matches!(function, A::Min | A::Max) && kind == Kind::Bool {
-                    return err(arg.area, "this is a Boolean; expected a number, text or a time");
-                }
-                Some(number)
-            }
-            _ => {
-                let star = if function == AggregateFunction::Count { " or count(*)" } else { "" };
-                return err(area, format!("expected {}(x){star}", call.name));
-            }
-        };
-        let wanted = AggregateCall { function, input };
-        let number = match self.aggregates.iter().position(|known| *known == wanted) {
-            Some(number) => number,
-            None => {
-                self.aggregates.push(wanted);
-                self.aggregates.len() - 1
-            }
-        };
-        Ok(Node::Aggregate(number))
     }
 
     fn regexp_replace(&mut self, call: &Call, area: Area, scope: Scope) -> Result<Node> {

@@ -109,10 +109,18 @@ impl Binder {
             .input
             .and_then(|number| self.inputs.get(number))
             .map_or(Kind::Any, |n| self.kind(n));
+        if call.partial {
+            return Kind::Text;
+        }
         match call.function {
-            A::Count => Kind::Int,
-            A::Avg | A::Stddev | A::StddevPop | A::Variance | A::VariancePop => Kind::Float,
-            A::Sum | A::Spread | A::Min | A::Max | A::First | A::Last => input,
+            A::Count | A::ApproxDistinct => Kind::Int,
+            A::Avg | A::Stddev | A::StddevPop | A::Variance | A::VariancePop | A::Quantile(_) => {
+                Kind::Float
+            }
+            // What a state holds is seen when it is read.
+            _ if call.merges => Kind::Any,
+            A::Spread if input == Kind::Time => Kind::Interval,
+            A::Sum | A::Spread | A::Min | A::Max | A::First | A::Last | A::AnyValue => input,
         }
     }
 }

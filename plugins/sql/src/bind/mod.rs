@@ -1,6 +1,7 @@
 //! From the tree of a statement to its plan: resolves names and functions, splits what is computed
 //! per point from what is computed per group, and refuses what cannot be honoured.
 
+mod aggregate;
 mod expr;
 mod kinds;
 mod names;
@@ -22,6 +23,8 @@ pub struct Options {
     pub name: String,
     /// Columns that become tags.
     pub tags: Vec<String>,
+    /// Bytes that the values of an aggregate with DISTINCT may take in a window.
+    pub distinct_bytes: usize,
 }
 
 fn err<T>(area: Area, message: impl Into<String>) -> Result<T> {
@@ -43,7 +46,7 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
     });
     let clauses = statement.filter.iter().chain(&statement.group_by).chain(&statement.having);
     items.chain(clauses).try_for_each(names::refuse_clauses)?;
-    let mut binder = Binder::default();
+    let mut binder = Binder { distinct_bytes: options.distinct_bytes, ..Binder::default() };
     let filters = match &statement.filter {
         None => Vec::new(),
         Some(filter) => conjuncts(&mut binder, filter)?,

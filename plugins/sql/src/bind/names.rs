@@ -6,7 +6,7 @@ use super::err;
 use crate::ast::{Call, Expr, ExprKind};
 use crate::error::{Area, Result};
 use crate::eval::functions;
-use crate::plan::AggregateFunction;
+use crate::plan::{AggregateFunction, Share};
 
 const AGGREGATES: &[(&str, AggregateFunction)] = &[
     ("count", AggregateFunction::Count),
@@ -24,25 +24,23 @@ const AGGREGATES: &[(&str, AggregateFunction)] = &[
     ("var_samp", AggregateFunction::Variance),
     ("var_pop", AggregateFunction::VariancePop),
     ("spread", AggregateFunction::Spread),
+    ("any_value", AggregateFunction::AnyValue),
+    ("quantile", AggregateFunction::Quantile(Share::HALF)),
+    ("median", AggregateFunction::Quantile(Share::HALF)),
+    ("approx_distinct", AggregateFunction::ApproxDistinct),
 ];
 
 /// Functions that are known by name and do not run.
 const NOT_YET: &[&str] = &[
-    "quantile",
-    "median",
     "exact_quantile",
-    "approx_distinct",
     "mode",
     "topk",
     "histogram",
     "rate",
     "increase",
     "delta",
-    "any_value",
     "string_agg",
     "forecast",
-    "partial",
-    "merge",
     "lag",
     "row_number",
     "first_value",
@@ -53,6 +51,10 @@ const NOT_YET: &[&str] = &[
     "rows",
 ];
 
+/// What is read from the states of other aggregates, or emits them.
+const OF_STATES: &[&str] = &["partial", "merge"];
+
+/// The function of that name; what `quantile` asks for is told by its arguments.
 pub fn aggregate_function(name: &str) -> Option<AggregateFunction> {
     AGGREGATES.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)
 }
@@ -85,16 +87,22 @@ fn visit(expr: &Expr, f: &mut impl FnMut(&Expr)) {
             whens.iter().for_each(|(a, b)| each(&[a, b]));
             otherwise.iter().for_each(|a| each(&[a]));
         }
-        ExprKind::Call(call) => each(&call.args.iter().collect::<Vec<_>>()),
+        ExprKind::Call(call) => {
+            each(&call.args.iter().chain(call.filter.as_deref()).collect::<Vec<_>>());
+        }
     }
+}
+
+/// Whether a function of that name makes one value of many.
+pub fn is_aggregate(name: &str) -> bool {
+    aggregate_function(name).is_some() || OF_STATES.contains(&name)
 }
 
 /// Whether there is an aggregate in the expression.
 pub fn has_aggregate(expr: &Expr) -> bool {
     let mut found = false;
     visit(expr, &mut |expr| {
-        found |=
-            matches!(&expr.kind, ExprKind::Call(call) if aggregate_function(&call.name).is_some());
+        found |= matches!(&expr.kind, ExprKind::Call(call) if is_aggregate(&call.name));
     });
     found
 }
@@ -107,7 +115,6 @@ pub fn refuse_clauses(expr: &Expr) -> Result<()> {
             (&expr.kind, found.is_ok())
         {
             let instead = match *clause {
-                "FILTER" => "write aggregate(CASE WHEN condition THEN x END)",
                 "OVER" => "the form that works is an aggregate with GROUP BY time('10s')",
                 _ => "expected name(arguments)",
             };
@@ -134,6 +141,7 @@ pub fn unknown<T>(name: &str, area: Area) -> Result<T> {
     let mut names: Vec<&str> =
         functions::CATALOGUE.iter().flat_map(|s| s.names.iter().copied()).collect();
     names.extend(AGGREGATES.iter().map(|(name, _)| *name));
+    names.extend(OF_STATES);
     names.extend(["window_start", "window_end", "regexp_replace", "regexp_extract", "time"]);
     match nearest(name, names) {
         Some(near) => err(area, format!("there is no function {name}; did you mean {near}?")),

@@ -113,30 +113,6 @@ fn clauses_that_are_not_honoured() {
             "sum(a)",
             "OVER is not supported yet",
         ),
-        (
-            "SELECT count(DISTINCT a) FROM m GROUP BY time('1s')",
-            "line 1, column 8",
-            "count(DISTINCT a)",
-            "DISTINCT in an aggregate is not supported yet",
-        ),
-        (
-            "SELECT sum(a) FILTER (WHERE b > 1) FROM m GROUP BY time('1s')",
-            "line 1, column 29",
-            "b > 1",
-            "CASE WHEN",
-        ),
-        (
-            "SELECT quantile(a, 0.95) FROM m GROUP BY time('1s')",
-            "line 1, column 8",
-            "quantile(a, 0.95)",
-            "quantile is not supported yet",
-        ),
-        (
-            "SELECT partial(avg(a)) FROM m GROUP BY time('1s')",
-            "line 1, column 8",
-            "partial(avg(a))",
-            "not supported yet",
-        ),
         ("SELECT a -> 'b' FROM m", "line 1, column 8", "a -> 'b'", "JSON"),
         ("SELECT m.a FROM m", "line 1, column 8", "m.a", "a prefix before a column"),
         (
@@ -146,6 +122,62 @@ fn clauses_that_are_not_honoured() {
             "a subquery",
         ),
     ]);
+}
+
+#[test]
+fn aggregates_that_are_called_wrongly() {
+    let cases = [
+        ("count(DISTINCT *)", 8, "count", "expected count(DISTINCT x)"),
+        ("lower(DISTINCT a)", 8, "lower(DISTINCT a)", "such as count(DISTINCT x)"),
+        ("lower(a) FILTER (WHERE b > 1)", 31, "b > 1", "such as count(*) FILTER"),
+        ("sum(a) FILTER (WHERE 5)", 29, "5", "expected a condition"),
+        ("sum(a) FILTER (WHERE max(b) > 1)", 29, "max(b) > 1", "inside another"),
+        ("sum(DISTINCT 'x')", 21, "'x'", "expected a number"),
+        ("quantile(a)", 8, "quantile(a)", "expected quantile(x, p), such as quantile(x, 0.95)"),
+        ("quantile(a, 95)", 20, "95", "from 0 to 1; expected quantile(x, p)"),
+        ("quantile(a, -0.1)", 21, "0.1", "from 0 to 1"),
+        ("quantile(a, b)", 20, "b", "the share is a constant from 0 to 1"),
+        ("quantile('x', 0.5)", 17, "'x'", "this is text; expected a number"),
+        ("median(a, 0.5)", 8, "median(a, 0.5)", "expected median(x)"),
+        ("any_value(*)", 8, "any_value", "expected any_value(x)"),
+        ("partial(a)", 16, "a", "expected partial(f(x)), such as partial(avg(x))"),
+        ("partial(lower(a))", 16, "lower(a)", "expected partial(f(x))"),
+        ("partial(partial(sum(a)))", 16, "partial(sum(a))", "expected partial(f(x))"),
+        ("partial()", 8, "partial", "expected partial(f(x))"),
+        (
+            "partial(count(DISTINCT a))",
+            16,
+            "count(DISTINCT a)",
+            "the form that works is partial(approx_distinct(x))",
+        ),
+        (
+            "partial(sum(a)) FILTER (WHERE b > 1)",
+            38,
+            "b > 1",
+            "FILTER belongs to the aggregate inside, as in partial(f(x) FILTER (WHERE condition))",
+        ),
+        ("merge(avg)", 8, "merge(avg)", "such as merge(avg, idle) or merge(quantile"),
+        ("merge(a, b)", 14, "a", "there is no aggregate `a`; expected merge(f, column)"),
+        ("merge('avg', b)", 14, "'avg'", "expected merge(f, column)"),
+        ("merge(avg, b, 0.5)", 8, "merge(avg, b, 0.5)", "expected merge(f, column)"),
+        ("merge(quantile, b)", 8, "merge(quantile, b)", "merge(quantile, idle, 0.95)"),
+        ("merge(quantile, b, 2)", 27, "2", "from 0 to 1"),
+        ("merge(avg, 5)", 19, "5", "this is an integer; expected states"),
+        ("merge(DISTINCT avg, b)", 8, "merge(DISTINCT avg, b)", "states are merged"),
+        ("sum(merge(avg, b))", 12, "merge(avg, b)", "inside another"),
+        ("aprox_distinct(a)", 8, "aprox_distinct(a)", "did you mean approx_distinct?"),
+        ("exact_quantile(a, 0.5)", 8, "exact_quantile(a, 0.5)", "not supported yet"),
+    ];
+    for (call, column, text, part) in cases {
+        let query = format!("SELECT {call} AS x FROM m GROUP BY time('1s')");
+        check(&[(&query, &format!("line 1, column {column}"), text, part)]);
+    }
+    check(&[(
+        "SELECT a FROM m WHERE merge(avg, a) > 1",
+        "line 1, column 23",
+        "merge(avg, a)",
+        "an aggregate cannot stand in WHERE",
+    )]);
 }
 
 #[test]
@@ -361,6 +393,27 @@ fn equal_aggregates_are_computed_once() {
     assert_eq!((aggregate.aggregates.len(), aggregate.inputs.len()), (2, 1));
     let names: Vec<&str> = aggregate.outputs.iter().map(|output| output.name.as_str()).collect();
     assert_eq!(names, ["avg(a)", "more", "m", "max(a)"]);
+}
+
+#[test]
+fn names_of_columns_tell_filters_and_distinct_apart() {
+    let aggregate = aggregate_of(
+        "SELECT count(*), COUNT(*) filter (where a>1), count(distinct b), sum(b) FILTER (WHERE a > 1),
+         partial(avg(b)), merge(QUANTILE, c, 0.5) FROM m GROUP BY time('1s')",
+    );
+    let names: Vec<&str> = aggregate.outputs.iter().map(|output| output.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "count(*)",
+            "count(*) FILTER (WHERE a > 1)",
+            "count(DISTINCT b)",
+            "sum(b) FILTER (WHERE a > 1)",
+            "partial(avg(b))",
+            "merge(QUANTILE, c, 0.5)",
+        ]
+    );
+    assert_eq!(aggregate.inputs.len(), 4);
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn tumbling(call: &Call, expr: &Expr, over_time: bool) -> Result<(i64, i64)> {
     } else {
         format!("expected {}('10s' [, offset])", call.name)
     };
-    if call.star || call.distinct.is_some() || call.clause.is_some() {
+    if call.star || call.distinct.is_some() || call.filter.is_some() || call.clause.is_some() {
         return err(expr.area, usage);
     }
     let mut args: Vec<&Expr> = call.args.iter().collect();

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use crate::error::Failures;
 use crate::plan::{Const, Node};
-use crate::vector::{Bits, Data, Vector};
+use crate::vector::{Bits, Data, Kind, Vector};
 pub use arith::fits;
 
 /// The rows that expressions are evaluated over: points of one shape, groups of a window, or series.
@@ -249,6 +249,17 @@ fn case<'a>(
         branches.push((all_open, eval(node, frame, cx)));
     }
     cx.active = outer;
+    if let [(taken, value)] = branches.as_mut_slice()
+        && (!value.constant || value.kind() == Kind::Bool)
+    {
+        // One branch is its value where it was taken, as for FILTER: nothing is copied.
+        let valid = both(&value.validity(n), &Some(std::mem::take(taken)));
+        let data = match std::mem::replace(&mut value.data, Data::Null) {
+            Data::Bool(bits) if value.constant => Data::Bool(Bits::new(n, bits.get(0))),
+            data => data,
+        };
+        return Vector::with(data, valid.filter(|valid| valid.count() < n));
+    }
     compare::select(&branches, n, cx)
 }
 

@@ -5,6 +5,7 @@ use headwater_plugin_api::batch::{BatchBuilder, PointRef};
 use headwater_plugin_api::plugin::Level;
 use headwater_plugin_api::testkit::{self, Driven};
 
+mod aggregates;
 mod memory;
 
 const S: i64 = 1_000_000_000;
