@@ -97,7 +97,7 @@ impl Worker {
 
     /// Gives back what a long text needed.
     pub fn forget_buffers(&mut self) {
-        if self.scratch.capacity() > 1 << 20 {
+        if self.scratch.capacity() > 128 << 10 {
             self.scratch = Vec::new();
         }
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use headwater_plugin_api::abi::instance::ServiceInstance;
+use headwater_plugin_api::abi::pool;
 use headwater_plugin_api::abi::serve::{
     self, IntakeServices, OpenedSource, OpenedSpec, PushedBytes, Watched,
 };
@@ -21,6 +22,9 @@ use super::reactor::Reactor;
 use super::slot::{CallError, Slot, back_off};
 use super::source::SourceState;
 use super::stage::Timer;
+
+/// Bytes of batch memory that such a thread keeps for its next call.
+const POOLED: usize = 128 << 10;
 
 /// Workers that threads of no worker's own borrow: gathers, pushes and ticks.
 pub struct Spare {
@@ -89,7 +93,7 @@ impl Spare {
 
     /// Drops the workers that nobody uses and that remember much.
     pub fn forget(&self) {
-        const MUCH: usize = 1 << 20;
+        const MUCH: usize = 256 << 10;
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.retain(|worker| worker.remembered() < MUCH);
     }
@@ -103,12 +107,15 @@ impl Spare {
         free.unwrap_or_else(|| self.core.worker(self.inputs))
     }
 
+    /// Runs with a worker that is counted. The threads that come here are many and mostly idle:
+    /// they keep little.
     fn run<R>(&self, mut worker: Worker, run: impl FnOnce(&mut Worker) -> R) -> R {
         let result = run(&mut worker);
         self.at_work().calls.retain(|call| !Arc::ptr_eq(call, &worker.call));
         self.done.notify_all();
         if !worker.call.is_abandoned() {
             worker.forget_buffers();
+            pool::forget_above(POOLED);
             let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
             if free.len() < 4 {
                 free.push(worker);

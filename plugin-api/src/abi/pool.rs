@@ -132,7 +132,17 @@ fn release(block: *mut u8, size: usize) {
 
 /// Gives back the blocks that this thread keeps.
 pub fn forget() {
-    let _ = KEPT_HERE.try_with(|kept| kept.take());
+    forget_above(0);
+}
+
+/// Gives back the blocks that this thread keeps if they are more than so many bytes: for threads
+/// that come and go.
+pub fn forget_above(bytes: usize) {
+    let _ = KEPT_HERE.try_with(|kept| {
+        if kept.borrow().bytes > bytes {
+            kept.take();
+        }
+    });
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::cases::{CASES, DESIGN};
 use crate::compare;
 use crate::figure::{Bar, Figure, Limit, Spread};
 use crate::made::Made;
+use crate::operator;
 use crate::options::Options;
 use crate::outcome::Outcome;
 use crate::reference::Sample;
@@ -35,6 +36,13 @@ struct Round<'a> {
     made: &'a Made,
     sample: Sample,
     expected: Vec<Expected>,
+}
+
+/// What is measured in this process.
+#[derive(Clone, Copy)]
+struct Alone {
+    parser: bool,
+    window: bool,
 }
 
 /// The name of the row of a shape's reference work.
@@ -79,14 +87,17 @@ impl<'a> Bench<'a> {
                 .filter(|case| self.options.wants(case.group, case.name))
                 .collect();
             let group = if shape.name == DESIGN.name { Group::Core } else { Group::Shape };
-            let parsed =
-                shape.parse_bar.is_some() && self.options.wants(group, &parser_name(shape));
+            let alone = Alone {
+                parser: shape.parse_bar.is_some() && self.options.wants(group, &parser_name(shape)),
+                window: shape.name == DESIGN.name && self.options.wants(group, operator::NAME),
+            };
             // Bars are multiples of the crate's speed on the design's line.
             let asked = CASES
                 .iter()
                 .any(|case| self.options.wants(case.group, case.name) && !case.bars.is_empty());
-            if !cases.is_empty() || parsed || (asked && shape.name == DESIGN.name) {
-                outcomes.extend(self.round(shape, cases, parsed)?);
+            let any = !cases.is_empty() || alone.parser || alone.window;
+            if any || (asked && shape.name == DESIGN.name) {
+                outcomes.extend(self.round(shape, cases, alone)?);
             }
         }
         outcomes.sort_by_key(|outcome| outcome.group as u8);
@@ -104,7 +115,7 @@ impl<'a> Bench<'a> {
         &self,
         shape: &'static Shape,
         cases: Vec<&'static Case>,
-        parsed: bool,
+        alone: Alone,
     ) -> Result<Vec<Outcome>, String> {
         self.say(&format!("making the load: {}", shape.name));
         let made = Made::new(shape, &self.options.load, &self.folder)?;
@@ -115,6 +126,7 @@ impl<'a> Bench<'a> {
         let round = Round { shape, cases, made: &made, sample: Sample::of(&made)?, expected };
         let mut rates = Vec::new();
         let mut parser_rates = Vec::new();
+        let mut window_nanos = Vec::new();
         let mut runs: Vec<Vec<Vec<(Figure, f64)>>> = vec![Vec::new(); round.cases.len()];
         let mut checked = vec![String::new(); round.cases.len()];
         let mut failed: Vec<Option<String>> = vec![None; round.cases.len()];
@@ -122,8 +134,11 @@ impl<'a> Bench<'a> {
             let turn = format!("run {number} of {}", self.options.runs);
             self.say(&format!("{turn}: {}", reference_name(shape, &made)));
             rates.push(round.sample.reference_rate()?);
-            if parsed {
+            if alone.parser {
                 parser_rates.push(round.sample.parser_rate()?);
+            }
+            if alone.window {
+                window_nanos.push(round.sample.window_nanos()?);
             }
             for (index, (case, expected)) in round.cases.iter().zip(&round.expected).enumerate() {
                 self.say(&format!("{turn}: {}", case.name));
@@ -141,6 +156,16 @@ impl<'a> Bench<'a> {
             }
         }
         let mut outcomes = self.references(&round, rates, parser_rates);
+        if let Some(spread) = Spread::of(window_nanos) {
+            let mut outcome = Outcome::new(operator::NAME, Group::Core);
+            outcome.set(Figure::NanosPerPoint, spread);
+            outcome.bars.push(Bar {
+                figure: Figure::NanosPerPoint,
+                limit: Limit::AtMost(operator::BAR_NS),
+            });
+            outcome.checked = "the rows' counts add up".into();
+            outcomes.push(outcome);
+        }
         let reference = outcomes[0].median(Figure::PointsPerCpuSecond).unwrap_or(f64::NAN);
         for (index, case) in round.cases.iter().enumerate() {
             let mut outcome = Outcome::new(case.name, case.group);
@@ -324,7 +349,8 @@ pub fn list() -> String {
             say(case.name, case.about);
         }
         match group {
-            Group::Core | Group::Shape => {}
+            Group::Core => say(operator::NAME, operator::ABOUT),
+            Group::Shape => {}
             Group::Scale => {
                 say("two workers against one: ...", "pairs of the rows above");
                 say("dynamic against static: ...", "with --static: instructions of core rows");

@@ -74,6 +74,11 @@ GROUP BY time('10s'), host
 drop_original = true
 "#;
 
+/// The options of that stage alone.
+pub fn window_options() -> String {
+    WINDOW.replace("[[processors.sql]]", "")
+}
+
 const EDIT: &str = r#"
 [[processors.rename]]
 order = 1

@@ -2,7 +2,7 @@
 
 use crate::case::Group;
 use crate::cases::{
-    EIGHT_ONE, EIGHT_TWO, FILE_ONE, FILE_TWO, PARSE_ONLY, TCP_ONE, TCP_TWO, TO_NULL, TO_WINDOW,
+    EIGHT_ONE, EIGHT_TWO, FILE_ONE, FILE_TWO, PARSE_ONLY, TCP_ONE, TCP_TWO, TO_NULL,
 };
 use crate::figure::{Bar, Figure, Limit, Spread};
 use crate::outcome::Outcome;
@@ -33,14 +33,6 @@ const PAIRS: &[Pair] = &[
         how: How::Nanos,
         // 9 M points/s a core.
         limit: Limit::AtMost(111.1),
-    },
-    Pair {
-        name: "the window operator (SQL window, less parse only)",
-        group: Group::Core,
-        one: TO_WINDOW,
-        other: PARSE_ONLY,
-        how: How::Nanos,
-        limit: Limit::AtMost(15.0),
     },
     Pair {
         name: "two workers against one: preloaded file",
@@ -144,8 +136,8 @@ mod tests {
         assert_eq!(made.len(), 1);
         assert_eq!(made[0].median(Figure::Speedup), Some(1.5));
         let parse = outcome(PARSE_ONLY, Figure::PointsPerCpuSecond, 10e6);
-        let window = outcome(TO_WINDOW, Figure::PointsPerCpuSecond, 8e6);
-        let made = pairs(&[parse, window]);
+        let null = outcome(TO_NULL, Figure::PointsPerCpuSecond, 8e6);
+        let made = pairs(&[parse, null]);
         assert!((made[0].median(Figure::NanosPerPoint).unwrap() - 25.0).abs() < 1e-9);
     }
 }

@@ -11,6 +11,7 @@ mod counters;
 mod feed;
 mod figure;
 mod made;
+mod operator;
 mod options;
 mod outcome;
 mod reference;

@@ -13,6 +13,7 @@ use headwater_plugin_api::plugin::Error;
 use headwater_plugin_api::testkit;
 
 use crate::made::Made;
+use crate::operator::{self, Batches};
 
 /// As large as the agent's reads.
 const CHUNK: usize = 256 << 10;
@@ -66,11 +67,18 @@ impl Sample {
         Ok((good + broken) as f64 / took.as_secs_f64())
     }
 
+    /// Nanoseconds a point of the window operator alone, begun anew.
+    pub fn window_nanos(&self) -> Result<f64, String> {
+        let mut driven = testkit::parser::<InfluxParser>("").map_err(|error| error.to_string())?;
+        let batches: Batches = parse(&mut driven.instance, &self.padded)?;
+        operator::nanos(&batches.0)
+    }
+
     /// The same of the agent's parser, begun anew.
     pub fn parser_rate(&self) -> Result<f64, String> {
         let mut driven = testkit::parser::<InfluxParser>("").map_err(|error| error.to_string())?;
         let (count, took) = timed(|| parse(&mut driven.instance, &self.padded));
-        let count = count?;
+        let count: Count = count?;
         if (count.points, count.bad) != (self.good, self.broken) {
             return Err(format!(
                 "the parser made {} points and refused {} lines of {} and {}",
@@ -82,7 +90,7 @@ impl Sample {
 }
 
 /// The CPU time of this thread that a call takes.
-fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
+pub fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
     let used = || {
         let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
         text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0)
@@ -141,8 +149,8 @@ impl SinkTarget for Count {
     }
 }
 
-fn parse(parser: &mut ParserInstance, padded: &[u8]) -> Result<Count, String> {
-    let mut count = Count::default();
+fn parse<T: SinkTarget + Default>(parser: &mut ParserInstance, padded: &[u8]) -> Result<T, String> {
+    let mut count = T::default();
     let end = padded.len() - PADDING;
     let mut start = 0;
     while start < end {

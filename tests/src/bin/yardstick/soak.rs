@@ -29,7 +29,7 @@ pub const SOAKS: &[Soak] = &[
     Soak {
         name: "a million series, then silence: SQL window",
         about: "the same with a group of two aggregates for each series, each 10 s",
-        stages: "[[processors.sql]]\nquery = '''\nCREATE STREAM by_series AS\n\
+        stages: "[[processors.sql]]\nmax_groups = 1000000\nquery = '''\nCREATE STREAM by_series AS\n\
                  SELECT zid, host, cpu, count(*) AS n, avg(usage_user) AS mean\nFROM cpu\n\
                  GROUP BY time('10s'), zid, host, cpu\n'''\n",
     },
