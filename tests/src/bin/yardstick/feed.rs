@@ -1,7 +1,7 @@
 //! Sends a load to the agent.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -12,45 +12,38 @@ use crate::case::LINES_PER_DATAGRAM;
 /// How long the agent may take to read it all.
 pub const PATIENCE: Duration = Duration::from_secs(1200);
 
-/// The bytes of each part of a file that is cut into parts at line ends.
-fn cuts(path: &Path, parts: usize) -> io::Result<Vec<(u64, u64)>> {
-    let mut file = File::open(path)?;
-    let len = file.metadata()?.len();
-    let mut cuts = Vec::with_capacity(parts);
+/// Cuts a text into parts at line ends; later ones may be empty.
+fn cuts(text: &[u8], parts: usize) -> Vec<&[u8]> {
     let mut start = 0;
-    for part in 1..=parts as u64 {
-        let mut end = len * part / parts as u64;
-        if end < len {
-            file.seek(SeekFrom::Start(end))?;
-            let mut byte = [0];
-            while end < len {
-                file.read_exact(&mut byte)?;
-                end += 1;
-                if byte[0] == b'\n' {
-                    break;
-                }
-            }
-        }
-        cuts.push((start, end.max(start)));
-        start = end.max(start);
-    }
-    Ok(cuts)
+    (1..=parts)
+        .map(|part| {
+            let wanted = (text.len() * part / parts).max(start);
+            let line = text[wanted..].iter().position(|byte| *byte == b'\n');
+            let end = match wanted {
+                0 => 0,
+                at if text[at - 1] == b'\n' => at,
+                at => line.map_or(text.len(), |line| at + line + 1),
+            };
+            let part = &text[start.min(end)..end];
+            start = end;
+            part
+        })
+        .collect()
 }
 
-/// Through connections at the same time; waits until the agent has read them all.
-pub fn tcp(to: SocketAddr, path: &Path, connections: usize) -> io::Result<()> {
-    let send = |(start, end): (u64, u64)| -> io::Result<()> {
+/// Through connections at the same time; waits until the agent has read them all. The text is in
+/// memory and goes in large writes: the sender shares the cores with the agent.
+pub fn tcp(to: SocketAddr, text: &[u8], connections: usize) -> io::Result<()> {
+    let send = |text: &[u8]| -> io::Result<()> {
         let mut stream = TcpStream::connect(to)?;
-        let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(start))?;
-        io::copy(&mut file.take(end - start), &mut stream)?;
+        stream.write_all(text)?;
         stream.shutdown(Shutdown::Write)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         read_end(stream)
     };
-    let cuts = cuts(path, connections)?;
     std::thread::scope(|scope| {
-        let senders: Vec<_> = cuts.into_iter().map(|cut| scope.spawn(move || send(cut))).collect();
+        let parts = cuts(text, connections).into_iter();
+        let senders: Vec<_> = parts.map(|part| scope.spawn(move || send(part))).collect();
         senders.into_iter().try_for_each(|sender| {
             sender.join().unwrap_or_else(|_| Err(io::Error::other("a sender panicked")))
         })
@@ -122,21 +115,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_cut_at_line_ends() {
-        let path = std::env::temp_dir().join(format!("yardstick-cuts-{}", std::process::id()));
+    fn a_text_is_cut_at_line_ends() {
         let text: String = (0..100).map(|n| format!("{}\n", "x".repeat(n % 7 + 1))).collect();
-        std::fs::write(&path, &text).unwrap();
         for parts in [1, 2, 8, 300] {
-            let cuts = cuts(&path, parts).unwrap();
+            let cuts = cuts(text.as_bytes(), parts);
             assert_eq!(cuts.len(), parts);
-            let mut at = 0;
-            for (start, end) in cuts {
-                assert_eq!(start, at);
-                assert!(end == 0 || text.as_bytes()[end as usize - 1] == b'\n');
-                at = end;
-            }
-            assert_eq!(at, text.len() as u64);
+            assert_eq!(cuts.concat(), text.as_bytes());
+            assert!(cuts.iter().all(|part| part.is_empty() || part.ends_with(b"\n")));
         }
-        std::fs::remove_file(&path).unwrap();
+        assert_eq!(cuts(b"no end", 2).concat(), b"no end");
     }
 }

@@ -136,8 +136,9 @@ impl Job<'_> {
         let result = match self.case.feed {
             Feed::Tcp { connections } => {
                 let to = agent.tcp();
+                let text = self.made.read()?;
                 fed.begin = Some(Instant::now());
-                feed::tcp(to, path, connections)
+                feed::tcp(to, &text, connections)
             }
             Feed::Unix => {
                 let to = agent.folder().join("socket");
