@@ -59,12 +59,20 @@ pub struct Calls {
     /// Seconds since the start, moved on by the watchdog: calls need no clock of their own.
     seconds: AtomicU64,
     limit_s: u64,
+    step_s: u64,
 }
 
 impl Calls {
     /// Calls may take so many seconds.
     pub fn new(limit_s: u64) -> Self {
-        Calls { slots: Mutex::default(), seconds: AtomicU64::new(1), limit_s }
+        // An idle agent is to be woken seldom, so a long limit is kept less exactly.
+        let step_s = (limit_s / 12).clamp(1, 5);
+        Calls { slots: Mutex::default(), seconds: AtomicU64::new(1), limit_s, step_s }
+    }
+
+    /// How many seconds apart the ticks are to be.
+    pub fn step_s(&self) -> u64 {
+        self.step_s
     }
 
     /// A slot for a thread.
@@ -89,10 +97,10 @@ impl Calls {
         result
     }
 
-    /// Moves the clock on by a second and finds calls that take too long; their threads are given
-    /// up, their jobs abandoned.
+    /// Moves the clock on by a step and finds calls that take too long; their threads are given up,
+    /// their jobs abandoned.
     pub fn tick(&self) -> Vec<Stuck> {
-        let now = self.seconds.fetch_add(1, Ordering::Relaxed) + 1;
+        let now = self.seconds.fetch_add(self.step_s, Ordering::Relaxed) + self.step_s;
         let slots: Vec<Arc<CallSlot>> = {
             let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             slots.iter().filter_map(Weak::upgrade).collect()
@@ -101,7 +109,8 @@ impl Calls {
         for slot in slots {
             let stage = slot.stage.load(Ordering::Acquire);
             let seconds = now.saturating_sub(slot.since.load(Ordering::Relaxed));
-            if stage == 0 || seconds <= self.limit_s || slot.is_abandoned() {
+            // It began up to a step after the tick that it remembers.
+            if stage == 0 || seconds < self.limit_s + self.step_s || slot.is_abandoned() {
                 continue;
             }
             slot.abandoned.store(true, Ordering::Release);
@@ -149,6 +158,18 @@ mod tests {
         });
         assert!(told.load(Ordering::Acquire));
         assert!(!slot.end());
+    }
+
+    #[test]
+    fn a_long_limit_is_kept_to_some_seconds() {
+        let calls = Calls::new(60);
+        assert_eq!(calls.step_s(), 5);
+        let slot = calls.slot();
+        calls.watch(&slot, 4, || {
+            // Twelve steps may be no more than 55 s of the call.
+            assert!((0..12).all(|_| calls.tick().is_empty()));
+            assert_eq!(calls.tick().len(), 1);
+        });
     }
 
     #[test]

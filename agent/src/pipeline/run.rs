@@ -522,20 +522,22 @@ impl Running {
         }
     }
 
-    /// Looks every second for calls that do not return, and every ten for what should be told.
+    /// Looks every few seconds for calls that do not return, and every ten for what should be told.
     fn spawn_watchdog(self: &Arc<Self>) {
         let this = Arc::clone(self);
         tokio::spawn(async move {
-            let mut seconds = 0_u64;
+            let step = this.core.calls.step_s();
+            let mut since_told = 0;
             let mut kept = Kept::default();
             let mut heap = resident::Heap::default();
             loop {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                seconds += 1;
+                tokio::time::sleep(Duration::from_secs(step)).await;
+                since_told += step;
                 for stuck in this.core.calls.tick() {
                     this.replace(stuck.stage, stuck.seconds, stuck.worker);
                 }
-                if seconds.is_multiple_of(10) {
+                if since_told >= 10 {
+                    since_told = 0;
                     this.log.logger().tick();
                     for input in this.all_inputs() {
                         input.tell_unseen();
