@@ -23,15 +23,16 @@ pub fn bound_heap() {
     }
 }
 
-/// Lets go of the pages of all code. Most of what ran so far (reading the configuration, checking
-/// libraries) does not run again; what does comes back from the page cache at its next call, in
-/// some microseconds. Without this a third of an idle agent's memory is code that has done its work.
+/// Lets go of the pages of all code and constants. Most of what ran so far (reading the
+/// configuration, checking and relocating libraries) does not run again; what does comes back from the
+/// page cache at its next call, in some microseconds. Without this a third of an idle agent's memory is
+/// code that has done its work.
 pub fn release_code() {
-    let Ok(maps) = fs::read_to_string("/proc/self/maps") else { return };
-    for range in maps.lines().filter_map(code_of_file) {
-        // SAFETY: the pages are a private mapping of a file that nobody has written to, for it was
-        // never writable (relocations stand in mappings of their own): the next access reads the
-        // same bytes from the file.
+    let Ok(maps) = fs::read_to_string("/proc/self/smaps") else { return };
+    for range in unchanged(&maps) {
+        // SAFETY: the pages are a private mapping of a file that nobody can write to, and none of
+        // them differs from the file (relocated constants do, and are left alone): the next access
+        // reads the same bytes from the file.
         unsafe {
             libc::madvise(
                 std::ptr::without_provenance_mut(range.start),
@@ -42,11 +43,27 @@ pub fn release_code() {
     }
 }
 
-/// The addresses of a line of `/proc/self/maps` if it is code of a file.
-fn code_of_file(line: &str) -> Option<Range<usize>> {
+/// The addresses in `/proc/self/smaps` that hold code or constants just as they stand in files.
+fn unchanged(maps: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut at = None;
+    for line in maps.lines() {
+        match line.strip_prefix("Anonymous:") {
+            Some(size) => found.extend(at.take().filter(|_| size.trim() == "0 kB")),
+            // Other lines of numbers begin with a word and a colon.
+            None if line.split(' ').next().is_some_and(|word| word.ends_with(':')) => {}
+            None => at = read_only(line),
+        }
+    }
+    found
+}
+
+/// The addresses of a mapping of a file that cannot be written to.
+fn read_only(line: &str) -> Option<Range<usize>> {
     let mut words = line.split_ascii_whitespace();
     let (start, end) = words.next()?.split_once('-')?;
-    if words.next()? != "r-xp" || !words.nth(3)?.starts_with('/') {
+    let may = words.next()?;
+    if !matches!(may, "r-xp" | "r--p") || !words.nth(3)?.starts_with('/') {
         return None;
     }
     let address = |text| usize::from_str_radix(text, 16).ok();
@@ -88,21 +105,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_code_of_files_is_let_go() {
-        let of = |line| code_of_file(line);
-        assert_eq!(
-            of("7f00-7f80 r-xp 00001000 fd:00 123   /usr/lib/headwater/plugins/a b.so"),
-            Some(0x7f00..0x7f80)
-        );
+    fn only_what_stands_in_files_is_let_go() {
+        let maps = |line: &str, anonymous: &str| {
+            unchanged(&format!(
+                "1-2 rw-p 0 0:0 0\nAnonymous: 0 kB\n{line}\nRss:  8 kB\nAnonymous:  {anonymous}\nVmFlags: rd ex\n"
+            ))
+        };
+        let code = "7f00-7f80 r-xp 00001000 fd:00 123   /usr/lib/headwater/plugins/a b.so";
+        let constants = "7f00-7f80 r--p 00001000 fd:00 123   /usr/lib/x.so";
+        for line in [code, constants] {
+            assert_eq!(maps(line, "0 kB"), [0x7f00..0x7f80]);
+            assert_eq!(maps(line, "4 kB"), [], "relocated");
+        }
         for line in [
-            "7f00-7f80 r--p 00001000 fd:00 123   /usr/lib/x.so",
             "7f00-7f80 rw-p 00001000 fd:00 123   /usr/lib/x.so",
             "7f00-7f80 rwxp 00001000 fd:00 123   /usr/lib/x.so",
+            "7f00-7f80 r--s 00001000 fd:00 123   /usr/lib/x.so",
             "7f00-7f80 r-xp 00000000 00:00 0     [vdso]",
             "7f00-7f80 r-xp 00000000 00:00 0",
             "",
         ] {
-            assert_eq!(of(line), None, "{line}");
+            assert_eq!(maps(line, "0 kB"), [], "{line}");
         }
     }
 

@@ -9,6 +9,7 @@ use super::limits::{Limits, Refused};
 use super::series::{SeriesDraft, SeriesRef, SeriesStore};
 use crate::abi::memory::Buffer;
 use crate::abi::tables::TableSet;
+use crate::window::Groups;
 
 /// What becomes of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +44,9 @@ enum Verdict {
 /// Edits series and remembers the outcome, so that each series is looked at once in its life and
 /// not once in each batch. It holds at most [`SeriesMap::MAX_SERIES`] series and forgets all of
 /// them when one more comes.
-#[derive(Default)]
 pub struct SeriesMap {
-    seen: SeriesStore,
+    /// Canonical keys: equal ones are of equal series.
+    seen: Groups,
     verdicts: Vec<Verdict>,
     results: SeriesStore,
     /// Index in `seen` by the producer's hint, plus one.
@@ -55,6 +56,21 @@ pub struct SeriesMap {
     plan: Vec<Verdict>,
     /// Of the last table of replacements, so that the next one is allocated once.
     sizes: [usize; 3],
+}
+
+impl Default for SeriesMap {
+    fn default() -> Self {
+        SeriesMap {
+            seen: Groups::new(u32::MAX),
+            verdicts: Vec::new(),
+            results: SeriesStore::default(),
+            by_hint: Vec::new(),
+            draft: SeriesDraft::default(),
+            limits: Limits::default(),
+            plan: Vec::new(),
+            sizes: [0; 3],
+        }
+    }
 }
 
 impl SeriesMap {
@@ -138,11 +154,11 @@ impl SeriesMap {
     fn known(&self, series: &SeriesRef<'_>) -> Option<u32> {
         if let Some(hint) = series.hint()
             && let Some(at) = self.by_hint.get(hint as usize).and_then(|at| at.checked_sub(1))
-            && self.seen.get(at).same_as(series)
+            && self.seen.is(at, series.hash(), series.key().as_bytes())
         {
             return Some(at);
         }
-        self.seen.find(series)
+        self.seen.find(series.hash(), series.key().as_bytes())
     }
 
     fn judge(
@@ -163,7 +179,9 @@ impl SeriesMap {
                 }
             },
         };
-        let at = self.seen.intern_ref(series);
+        // The keys have 4 GiB, which so few series do not fill.
+        let key = series.key().as_bytes();
+        let Some(at) = self.seen.intern(series.hash(), key) else { return verdict };
         self.verdicts.truncate(at as usize);
         self.verdicts.push(verdict);
         if let Some(hint) = series.hint()
