@@ -7,6 +7,7 @@ use headwater_plugin_api::testkit::{self, Driven};
 
 mod aggregates;
 mod memory;
+mod reference;
 
 const S: i64 = 1_000_000_000;
 /// Noon of some day, in seconds.
