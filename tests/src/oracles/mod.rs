@@ -4,6 +4,7 @@
 pub mod batch;
 pub mod influx;
 pub mod json;
+pub mod sql;
 
 use std::sync::Arc;
 
