@@ -114,7 +114,7 @@ mod tests {
         let code = "7f00-7f80 r-xp 00001000 fd:00 123   /usr/lib/headwater/plugins/a b.so";
         let constants = "7f00-7f80 r--p 00001000 fd:00 123   /usr/lib/x.so";
         for line in [code, constants] {
-            assert_eq!(maps(line, "0 kB"), [0x7f00..0x7f80]);
+            assert_eq!(maps(line, "0 kB"), std::slice::from_ref(&(0x7f00..0x7f80)));
             assert_eq!(maps(line, "4 kB"), [], "relocated");
         }
         for line in [

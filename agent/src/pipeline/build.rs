@@ -136,6 +136,7 @@ impl Builder<'_> {
             .count();
         let core = Arc::new_cyclic(|core: &std::sync::Weak<Core>| {
             let (reactor, core) = (Arc::clone(&reactor), core.clone());
+            let waker = Arc::clone(&reactor);
             Core {
                 clock: self.services.clock,
                 budget: Budget::new(plan.agent.memory_limit.as_usize() as u64),
@@ -152,6 +153,7 @@ impl Builder<'_> {
                         reactor.wake_all(core.budget.take_waiting());
                     }
                 }),
+                wake_source: Box::new(move |id| waker.make_ready(id)),
                 call_timeout: *plan.agent.call_timeout,
                 workers: match plan.agent.workers {
                     0 => std::thread::available_parallelism().map_or(1, usize::from),

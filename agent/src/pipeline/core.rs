@@ -43,6 +43,8 @@ pub struct Core {
     pub serializers: Vec<Option<Rendering>>,
     /// Wakes sources that waited for room.
     pub gate_opened: Box<dyn Fn() + Send + Sync>,
+    /// Says that a source may go on.
+    pub wake_source: Box<dyn Fn(u64) + Send + Sync>,
     /// How long a call may take before its thread is replaced.
     pub call_timeout: Duration,
     /// Threads that read and work side by side.

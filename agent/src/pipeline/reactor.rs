@@ -66,8 +66,6 @@ pub struct Reactor {
     wake: OwnedFd,
     entries: Mutex<HashMap<u64, Entry>>,
     ready: Mutex<VecDeque<u64>>,
-    /// Sources that wait for slower chunks of their own.
-    behind: Mutex<Vec<u64>>,
     numbers: AtomicU64,
     /// Workers that are at work, not waiting.
     busy: AtomicUsize,
@@ -95,7 +93,6 @@ impl Reactor {
             wake,
             entries: Mutex::default(),
             ready: Mutex::default(),
-            behind: Mutex::default(),
             numbers: AtomicU64::new(1),
             busy: AtomicUsize::new(0),
             idle: Condvar::new(),
@@ -311,11 +308,7 @@ impl Reactor {
             }
             Found::Source(source) => {
                 let descriptor = source.spec.descriptor;
-                let held = |id| {
-                    self.behind.lock().unwrap_or_else(PoisonError::into_inner).push(id);
-                    true
-                };
-                let next = source.handle(core, worker, &held, &|next| match next {
+                source.handle(core, worker, &|next| match next {
                     Next::Wait => {
                         if let Some(descriptor) = descriptor {
                             self.arm(descriptor, id);
@@ -325,12 +318,6 @@ impl Reactor {
                     Next::Held => {}
                     Next::Over => self.remove(id),
                 });
-                if next != Next::Held {
-                    // A chunk was finished: those that waited for slower ones may go on.
-                    let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
-                    let behind = std::mem::take(&mut *behind);
-                    self.wake_all(behind);
-                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Sources of bytes: read by one worker at a time, parsed by all, put back into order.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -150,7 +150,6 @@ impl SourceState {
         self: &Arc<Self>,
         core: &Core,
         worker: &mut Worker,
-        held: &dyn Fn(u64) -> bool,
         rearm: &dyn Fn(Next),
     ) -> Next {
         let mut reader = match self.reader.try_lock() {
@@ -158,6 +157,7 @@ impl SourceState {
             Err(_) => {
                 // Another worker reads. It looks at this once it is done; if it is by now, read.
                 self.again.store(true, Ordering::Release);
+                fence(Ordering::SeqCst);
                 match self.reader.try_lock() {
                     Ok(reader) => reader,
                     Err(_) => return Next::Held,
@@ -169,10 +169,15 @@ impl SourceState {
             return Next::Over;
         }
         let waits = !self.spec.lossy;
-        if waits && core.budget.is_closed() && core.budget.wait_for_room(self.id) {
-            return Next::Held;
-        }
-        if self.order.ahead(reader.sequence) >= (AHEAD * core.workers) as u64 && held(self.id) {
+        if waits && core.budget.is_closed() && core.budget.wait_for_room(self.id)
+            || self.order.is_ahead(reader.sequence, (AHEAD * core.workers) as u64)
+        {
+            // The wake may have come already, to a worker that found the reader taken.
+            drop(reader);
+            if self.was_missed() {
+                rearm(Next::Again);
+                return Next::Again;
+            }
             return Next::Held;
         }
         let closing = self.closing.load(Ordering::Acquire);
@@ -181,8 +186,7 @@ impl SourceState {
             reader.source = None;
         }
         drop(reader);
-        let woken = self.again.swap(false, Ordering::AcqRel);
-        let next = if woken && next == Next::Wait { Next::Again } else { next };
+        let next = if self.was_missed() && next == Next::Wait { Next::Again } else { next };
         rearm(next);
         if let Some(piece) = piece {
             self.work(core, worker, &piece);
@@ -190,6 +194,13 @@ impl SourceState {
             self.over(core, worker);
         }
         next
+    }
+
+    /// Whether another worker wanted to read since the reader was taken. It is to be free again: either
+    /// that worker sees so, or this one sees that it came.
+    fn was_missed(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.again.swap(false, Ordering::AcqRel)
     }
 
     fn over(self: &Arc<Self>, core: &Core, worker: &mut Worker) {
@@ -500,7 +511,8 @@ impl SourceState {
     }
 
     fn finish(self: &Arc<Self>, core: &Core, worker: &mut Worker, sequence: u64, done: Done) {
-        self.order.complete(sequence, done, |done| self.go_on(core, worker, done));
+        let wake = || (core.wake_source)(self.id);
+        self.order.complete(sequence, done, |done| self.go_on(core, worker, done), wake);
     }
 
     /// The part that keeps the order.
@@ -565,7 +577,8 @@ impl super::calls::Abandon for GivenUp {
 impl SourceState {
     /// Passes over a chunk whose thread was given up.
     pub fn pass_over(self: &Arc<Self>, core: &Core, worker: &mut Worker, sequence: u64) {
-        self.order.abandon(sequence, |done| self.go_on(core, worker, done));
+        let wake = || (core.wake_source)(self.id);
+        self.order.abandon(sequence, |done| self.go_on(core, worker, done), wake);
     }
 }
 
