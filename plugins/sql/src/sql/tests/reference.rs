@@ -8,11 +8,7 @@ const PAGE: &str = include_str!("../../../REFERENCE.md");
 
 /// The fenced blocks of the page: language and text, in order.
 fn blocks() -> Vec<(&'static str, &'static str)> {
-    PAGE.split("\n```")
-        .skip(1)
-        .step_by(2)
-        .map(|block| block.split_once('\n').unwrap())
-        .collect()
+    PAGE.split("\n```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap()).collect()
 }
 
 fn block(language: &str) -> &'static str {
@@ -131,7 +127,6 @@ fn statements_give_what_the_page_says() {
 #[test]
 fn the_page_names_every_function_and_option() {
     let names = CATALOGUE.iter().flat_map(|signature| signature.names);
-    let missing: Vec<&&str> =
-        names.filter(|name| !PAGE.contains(&format!("`{name}"))).collect();
+    let missing: Vec<&&str> = names.filter(|name| !PAGE.contains(&format!("`{name}"))).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
