@@ -88,7 +88,7 @@ pub fn after(to: SocketAddr) -> io::Result<()> {
     UdpSocket::bind("127.0.0.1:0")?.send_to(b"after n=1i 1\n", to).map(|_| ())
 }
 
-/// Writes what a generator makes until the time is over; gives the lines.
+/// Writes what a generator makes until it or the time is over; gives the lines.
 pub fn stream(
     to: SocketAddr,
     mut lines: headwater_tests::load::Lines<'_>,
@@ -101,6 +101,9 @@ pub fn stream(
         chunk.clear();
         while chunk.len() < 1 << 17 && lines.next_into(&mut chunk) {
             count += 1;
+        }
+        if chunk.is_empty() {
+            break;
         }
         stream.write_all(chunk.as_bytes())?;
     }
