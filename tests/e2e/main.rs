@@ -12,6 +12,7 @@ mod datagrams;
 mod delivery;
 mod load;
 mod plugins;
+mod sql;
 mod stop;
 
 use std::io::{Read, Write};

@@ -6,6 +6,7 @@ use headwater_plugin_api::config::nearest;
 use lexopt::Arg;
 
 use super::flags::{self, FLAGS, Options, REFUSED};
+use super::sql::Request;
 use crate::loader::PluginKind;
 
 /// What is asked for.
@@ -17,6 +18,7 @@ pub enum Command {
     Create(Options),
     Refused(Options),
     Plugins(Options, Option<PluginKind>),
+    Sql(Options, Request),
     Version,
     /// Help about a command, or about all.
     Help(Option<&'static Subcommand>),
@@ -142,6 +144,33 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
             let kind = words.next().map(|word| kind_named(&word)).transpose()?;
             nothing_more(words.collect())?;
             Ok(Command::Plugins(options, kind))
+        },
+    },
+    Subcommand {
+        words: &["sql"],
+        arguments: "STATEMENT [FILE...]",
+        summary: "run a statement over files or standard input",
+        doc: "Runs the statements, separated by `;`, as the sql processor would, and prints the rows \
+              of the last one. Without files, or for `-`, it reads standard input. Several files are \
+              read in the order of time. The clock is the time of the points: windows close when all \
+              files are past them, and now() is as it was then; all close at the end. The exit status \
+              is 1 if something did not work, 2 if the command line is wrong, 3 if input was left \
+              out (refused lines, points that came too late for their window), 130 after Ctrl-C.",
+        flags: &[
+            "input",
+            "output",
+            "all",
+            "explain",
+            "query-file",
+            "name",
+            "tags",
+            "time",
+            "option",
+            "plugin-directory",
+        ],
+        make: |options, rest| {
+            let request = Request::new(&options.sql, rest)?;
+            Ok(Command::Sql(options, request))
         },
     },
     Subcommand {

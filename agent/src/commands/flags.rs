@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use headwater_plugin_api::config::Duration;
 
+use super::sql::{SqlOptions, text};
 use crate::config::LoadOptions;
 
 /// What the flags say.
@@ -20,6 +21,7 @@ pub struct Options {
     pub debug: bool,
     pub quiet: bool,
     pub pidfile: Option<PathBuf>,
+    pub sql: SqlOptions,
 }
 
 /// One flag.
@@ -173,6 +175,82 @@ pub const FLAGS: &[Flag] = &[
             Ok(())
         },
     },
+    Flag {
+        name: "input",
+        value: Some("FORMAT"),
+        doc: "How the input is written: influx (line protocol) or json. Without it each file's name \
+              tells (.influx, .lp, .json, .jsonl, .ndjson), else its first bytes.",
+        set: |options, value| options.sql.set_input(&text(value)?),
+    },
+    Flag {
+        name: "output",
+        value: Some("FORM"),
+        doc: "How rows are printed: table, influx, json (one object a line) or csv. Without it: a \
+              table on a terminal, influx elsewhere. Times are nanoseconds since 1970, in tables \
+              RFC 3339.",
+        set: |options, value| options.sql.set_output(&text(value)?),
+    },
+    Flag {
+        name: "all",
+        value: None,
+        doc: "Print the rows of all statements, not of the last one alone.",
+        set: |options, _| {
+            options.sql.all = true;
+            Ok(())
+        },
+    },
+    Flag {
+        name: "explain",
+        value: None,
+        doc: "Print what is worked out for each series, each point and each window, and end.",
+        set: |options, _| {
+            options.sql.explain = true;
+            Ok(())
+        },
+    },
+    Flag {
+        name: "query-file",
+        value: Some("PATH"),
+        doc: "Read the statements from this file; all arguments are input then.",
+        set: |options, value| {
+            options.sql.query_file = Some(path(value)?);
+            Ok(())
+        },
+    },
+    Flag {
+        name: "name",
+        value: Some("MEASUREMENT"),
+        doc: "For JSON: the measurement, as FROM names it. Without it: json.",
+        set: |options, value| {
+            options.sql.name = Some(text(value)?);
+            Ok(())
+        },
+    },
+    Flag {
+        name: "tags",
+        value: Some("KEYS"),
+        doc: "For JSON: keys of tags, as globs, separated by commas. Nested keys are joined by `_`. \
+              May be repeated.",
+        set: |options, value| {
+            options.sql.add_tags(&text(value)?);
+            Ok(())
+        },
+    },
+    Flag {
+        name: "time",
+        value: Some("KEY[:FORMAT]"),
+        doc: "For JSON: the key of the time. FORMAT is s, ms, us, ns, rfc3339, or a layout in Go's \
+              notation; without it the first record tells. Without --time all points have the time \
+              at which the command began.",
+        set: |options, value| options.sql.set_time(&text(value)?),
+    },
+    Flag {
+        name: "option",
+        value: Some("KEY=VALUE"),
+        doc: "Set an option of the sql processor, such as delay=10s. May be repeated. `headwater \
+              config create --processor-filter sql` lists them.",
+        set: |options, value| options.sql.add_option(&text(value)?),
+    },
 ];
 
 /// Flags of Telegraf that are not taken: whether they have a value, and what to do instead.
@@ -205,10 +283,6 @@ fn path(value: OsString) -> Result<PathBuf, String> {
         true => Err("the path is empty".into()),
         false => Ok(PathBuf::from(value)),
     }
-}
-
-fn text(value: OsString) -> Result<String, String> {
-    value.into_string().map_err(|value| format!("{value:?} is not UTF-8"))
 }
 
 /// Adds `a:b`. Nothing between colons is nothing, so that an empty variable in a script filters

@@ -14,6 +14,7 @@ mod refused;
 mod run;
 pub mod schemas;
 mod setup;
+mod sql;
 mod version;
 
 use std::ffi::OsString;
@@ -49,6 +50,7 @@ fn dispatch(
         Ok(Command::Create(options)) => create::run(&options, out, err),
         Ok(Command::Refused(options)) => refused::run(&options, out, err),
         Ok(Command::Plugins(options, kind)) => plugins::run(&options, kind, environment, out, err),
+        Ok(Command::Sql(options, request)) => sql::run(&options, &request, out, err),
         Ok(Command::Version) => version::run(out),
         Ok(Command::Help(command)) => {
             print(out, format_args!("{}", help::text(command)));

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::host::{DeliveryFunctions, RawDelivery};
 use crate::plugin::{Delivery, Outcome};
@@ -10,6 +11,7 @@ struct Joined {
     clones: AtomicUsize,
     worst: AtomicU32,
     parts: Vec<Delivery>,
+    told: Option<Arc<Mutex<Vec<Outcome>>>>,
 }
 
 static FUNCTIONS: DeliveryFunctions =
@@ -17,7 +19,18 @@ static FUNCTIONS: DeliveryFunctions =
 
 /// A handle whose clones' worst outcome settles all of `parts`.
 pub(crate) fn join(parts: Vec<Delivery>) -> RawDelivery {
-    let joined = Joined { clones: AtomicUsize::new(1), worst: AtomicU32::new(0), parts };
+    let joined =
+        Joined { clones: AtomicUsize::new(1), worst: AtomicU32::new(0), parts, told: None };
+    leak(joined)
+}
+
+/// A handle of nobody's, whose outcome is written into a list: for tests of stages.
+pub(crate) fn watched(told: Arc<Mutex<Vec<Outcome>>>) -> RawDelivery {
+    let (clones, worst) = (AtomicUsize::new(1), AtomicU32::new(0));
+    leak(Joined { clones, worst, parts: Vec::new(), told: Some(told) })
+}
+
+fn leak(joined: Joined) -> RawDelivery {
     RawDelivery { functions: &FUNCTIONS, data: Box::into_raw(Box::new(joined)).cast() }
 }
 
@@ -36,6 +49,9 @@ unsafe extern "C" fn settle(data: *mut u8, outcome: u32) {
         // SAFETY: this was the last clone; nobody else can reach it.
         let joined = unsafe { Box::from_raw(data.cast::<Joined>()) };
         let worst = Outcome::from_code(joined.worst.load(Ordering::Relaxed));
+        if let Some(told) = &joined.told {
+            told.lock().unwrap_or_else(PoisonError::into_inner).push(worst);
+        }
         for part in joined.parts {
             // The handles are the agent's, behind shims that do not panic.
             let _ = catch_unwind(AssertUnwindSafe(|| part.settle(worst)));

@@ -14,7 +14,8 @@ use crate::abi::serve::{self, HostServices, PushedBytes, SinkTarget};
 use crate::abi::shim;
 use crate::batch::{Batch, Value};
 use crate::plugin::{
-    Aggregator, Context, Control, Error, Input, Level, Output, Parser, Processor, Serializer,
+    Aggregator, Context, Control, Delivery, Error, Input, Level, Outcome, Output, Parser,
+    Processor, Serializer,
 };
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -42,6 +43,12 @@ pub fn line(point: &crate::batch::PointRef<'_>) -> String {
     }
     line.push_str(&format!(" {}", point.time()));
     line
+}
+
+/// A delivery handle of nobody's, and the list into which its outcome is written once it has settled.
+pub fn delivery() -> (Option<Delivery>, Arc<Mutex<Vec<Outcome>>>) {
+    let told = Arc::default();
+    (Delivery::from_raw(crate::abi::join::watched(Arc::clone(&told))), told)
 }
 
 /// All live points of batches as lines.

@@ -42,7 +42,7 @@ impl Grid {
     }
 }
 
-fn clamp(time: i128) -> i64 {
+pub(super) fn clamp(time: i128) -> i64 {
     time.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
 }
 

@@ -10,6 +10,8 @@
 //!
 //! - [`Grid`]: the time axis cut into windows.
 //! - [`Windows`]: the open windows, generic over what a window holds.
+//! - [`Hops`]: open windows that overlap, made of the panes they share.
+//! - [`Sessions`]: windows that last until a group is silent.
 //! - [`Sources`]: live, catching up, ended; the closing rule as such, for windows of other forms.
 //! - [`Ranges`]: which windows were emitted, in bounded memory.
 //! - [`Groups`]: a table from group keys to dense numbers.
@@ -19,14 +21,19 @@
 
 mod grid;
 mod groups;
+mod hops;
+mod life;
 mod ranges;
 mod series;
+mod sessions;
 mod sources;
 mod windows;
 
 pub use grid::{Grid, Span};
 pub use groups::Groups;
+pub use hops::{HopGrid, HopPlace, HopReady, Hops};
 pub use ranges::Ranges;
 pub use series::SeriesCache;
+pub use sessions::{ClosedSession, SessionPlace, Sessions};
 pub use sources::{Feed, Sources};
 pub use windows::{Closing, Place, Policy, Ready, Windows};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::grid::{Grid, Span};
+use super::life::Life;
 use super::ranges::Ranges;
 use super::sources::{Feed, Sources};
 use crate::batch::Batch;
@@ -65,17 +66,7 @@ pub struct Ready {
 struct Slot<W> {
     index: i64,
     span: Span,
-    /// Since when it would be closed if no source held it: by the clock, not by its end, so that a
-    /// clock that steps forward does not use up `hold`.
-    held: Option<i64>,
-    /// A catching-up source has fed it.
-    fed: bool,
-    /// It must close, whoever may still feed it.
-    forced: bool,
-    /// When it was emitted, if it still takes late points.
-    emitted: Option<i64>,
-    /// When the first late point since the last emission came.
-    corrected: Option<i64>,
+    life: Life,
     /// The batch that fed it last, see `Windows::batch`.
     batch: u64,
     deliveries: Vec<Delivery>,
@@ -167,15 +158,13 @@ impl<W> Windows<W> {
     pub fn set_now(&mut self, now: i64) {
         if self.sources.set_now(now) {
             for slot in self.slots.iter_mut().flatten() {
-                slot.held = slot.held.map(|at| at.min(now));
-                slot.emitted = slot.emitted.map(|at| at.min(now));
-                slot.corrected = slot.corrected.map(|at| at.min(now));
+                slot.life.step_back(now);
             }
         }
         self.now = now;
         for slot in self.slots.iter_mut().flatten() {
             if now >= slot.span.end.saturating_add(self.policy.delay) {
-                slot.held.get_or_insert(now);
+                slot.life.held.get_or_insert(now);
             }
         }
     }
@@ -237,13 +226,13 @@ impl<W> Windows<W> {
         let Some(slot) = self.slots.get_mut(at as usize).and_then(Option::as_mut) else {
             return Place::Late;
         };
-        if let Some(emitted) = slot.emitted {
-            if now.saturating_sub(emitted) > self.policy.grace {
+        if slot.life.emitted.is_some() {
+            if !slot.life.takes(now, self.policy.grace) {
                 return Place::Late;
             }
-            slot.corrected.get_or_insert(now);
+            slot.life.corrected.get_or_insert(now);
         }
-        slot.fed |= feed.catching_up;
+        slot.life.fed |= feed.catching_up;
         slot.batch = batch;
         let len = (slot.span.end as u64).wrapping_sub(slot.span.start as u64);
         // Points of one window that are refused as future ones must not take the short way.
@@ -262,11 +251,7 @@ impl<W> Windows<W> {
         let slot = Slot {
             index,
             span,
-            held: None,
-            fed: false,
-            forced: false,
-            emitted: None,
-            corrected: None,
+            life: Life::default(),
             batch: 0,
             deliveries: Vec::new(),
             content: open(span),
@@ -288,17 +273,20 @@ impl<W> Windows<W> {
     /// Lets a window close at the next opportunity, whoever may still feed it.
     pub fn force(&mut self, slot: u32) {
         if let Some(slot) = self.slots.get_mut(slot as usize).and_then(Option::as_mut)
-            && !slot.forced
+            && !slot.life.forced
         {
-            slot.forced = true;
-            self.early += u64::from(slot.emitted.is_none());
+            slot.life.forced = true;
+            self.early += u64::from(slot.life.emitted.is_none());
         }
     }
 
     /// Lets the oldest window close that need not yet; whether there was one.
     pub fn force_oldest(&mut self) -> bool {
         let open = |at: &&u32| {
-            self.slots.get(**at as usize).and_then(Option::as_ref).is_some_and(|slot| !slot.forced)
+            self.slots
+                .get(**at as usize)
+                .and_then(Option::as_ref)
+                .is_some_and(|slot| !slot.life.forced)
         };
         let Some(&at) = self.order.values().find(open) else { return false };
         self.force(at);
@@ -329,7 +317,7 @@ impl<W> Windows<W> {
         for (at, slot) in self.slots.iter_mut().enumerate() {
             let Some(slot) = slot else { continue };
             // What was emitted before was settled by its first row.
-            if slot.batch == self.batch && slot.emitted.is_none() {
+            if slot.batch == self.batch && slot.life.emitted.is_none() {
                 slot.deliveries.push(delivery.clone());
                 if slot.deliveries.len() >= Self::MAX_DELIVERIES {
                     full = Some(at as u32);
@@ -351,27 +339,17 @@ impl<W> Windows<W> {
     pub fn ready(&self, closing: Closing) -> Option<Ready> {
         self.order.values().find_map(|&at| {
             let slot = self.slots.get(at as usize)?.as_ref()?;
-            let correction = slot.emitted.is_some();
+            let life = &slot.life;
+            let correction = life.emitted.is_some();
             let due = match closing {
-                Closing::All => !correction || slot.corrected.is_some(),
-                Closing::Forced => slot.forced && (!correction || slot.corrected.is_some()),
-                Closing::Due => self.due_at(slot).is_some_and(|due| due <= self.now),
+                Closing::All => !correction || life.corrected.is_some(),
+                Closing::Forced => life.forced && (!correction || life.corrected.is_some()),
+                Closing::Due => life
+                    .due_at(slot.span.end, &self.sources, self.policy.grace)
+                    .is_some_and(|due| due <= self.now),
             };
             due.then_some(Ready { slot: at, span: slot.span, correction })
         })
-    }
-
-    /// When a window is to be emitted; `None` if nothing but a point brings that about.
-    fn due_at(&self, slot: &Slot<W>) -> Option<i64> {
-        if let Some(emitted) = slot.emitted {
-            let last = emitted.saturating_add(self.policy.grace);
-            let corrected = slot.corrected?;
-            return Some(corrected.saturating_add(self.policy.delay).min(last).max(corrected));
-        }
-        if slot.forced {
-            return Some(i64::MIN);
-        }
-        Some(self.sources.closes_at(slot.span.end, slot.fed, slot.held))
     }
 
     /// Ends the emission of a window: it is remembered as emitted and given back, unless it takes
@@ -382,10 +360,10 @@ impl<W> Windows<W> {
         let entry = self.slots.get_mut(slot as usize)?;
         let window = entry.as_mut()?;
         self.emitted.insert(window.index);
-        window.corrected = None;
+        window.life.corrected = None;
         self.hot.1 = 0;
-        if keeps && !window.forced {
-            window.emitted.get_or_insert(now);
+        if keeps && !window.life.forced {
+            window.life.emitted.get_or_insert(now);
             return None;
         }
         self.order.remove(&window.index);
@@ -415,11 +393,10 @@ impl<W> Windows<W> {
     /// Gives back windows that take late points no longer.
     pub fn expire(&mut self) -> Option<W> {
         let (now, grace) = (self.now, self.policy.grace);
-        let over = |slot: &Slot<W>| {
-            let past = slot.emitted.is_some_and(|at| slot.forced || now.saturating_sub(at) > grace);
-            past && slot.corrected.is_none()
+        let over = |slot: &Option<Slot<W>>| {
+            slot.as_ref().is_some_and(|slot| slot.life.is_over(now, grace))
         };
-        let at = self.slots.iter().position(|slot| slot.as_ref().is_some_and(over))?;
+        let at = self.slots.iter().position(over)?;
         let window = self.slots[at].take()?;
         self.order.remove(&window.index);
         self.hot.1 = 0;
@@ -431,16 +408,10 @@ impl<W> Windows<W> {
     pub fn next_due(&self) -> Option<i64> {
         let soon = self.now.saturating_add(1_000_000);
         let later = self.now.saturating_add(1_000_000_000);
-        let next = self.slots.iter().flatten().filter_map(|slot| {
-            if let Some(emitted) = slot.emitted {
-                let expiry = emitted.saturating_add(self.policy.grace).saturating_add(1);
-                return Some(self.due_at(slot).map_or(expiry, |due| due.min(expiry)));
-            }
-            let due = self.due_at(slot)?;
-            // What a source's progress closes is looked at again each second.
-            let ready = slot.span.end.saturating_add(self.policy.delay);
-            Some(if slot.fed { due.min(ready.max(later)) } else { due })
-        });
+        let grace = self.policy.grace;
+        let slots = self.slots.iter().flatten();
+        let next =
+            slots.filter_map(|slot| slot.life.look_at(slot.span.end, &self.sources, grace, later));
         next.min().map(|due| due.max(soon))
     }
 
@@ -448,7 +419,7 @@ impl<W> Windows<W> {
     /// open windows and the clock tell: what a statement that reads this one's rows may count on.
     pub fn low_watermark(&self) -> i64 {
         let clock = self.policy.grid.index(self.now.saturating_sub(self.policy.delay));
-        let open = self.slots.iter().flatten().filter(|slot| slot.emitted.is_none());
+        let open = self.slots.iter().flatten().filter(|slot| slot.life.emitted.is_none());
         let first = open.map(|slot| slot.index).min().map_or(clock, |index| index.min(clock));
         self.policy.grid.span(first).start
     }

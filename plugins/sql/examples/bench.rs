@@ -114,6 +114,17 @@ fn main() {
         8,
         points,
     );
+    for (name, form) in [
+        ("hop 10 s over 1 min", "hop('10s', '1m')"),
+        ("hop 1 s over 1 min", "hop('1s', '1m')"),
+        ("session of 1 s", "session('1s')"),
+        ("sessions of 0.5 s", "session('500ms')"),
+        ("rows of 100", "rows(100)"),
+    ] {
+        let (hosts, cpus) = if name.starts_with("sessions") { (1000, 1) } else { (100, 8) };
+        let rest = format!("GROUP BY {form}, host");
+        run(name, &window(&format!("host, {four}"), &rest), hosts, cpus, points);
+    }
     run(
         "1 aggregate by host",
         &window("host, avg(usage_user)", "GROUP BY time('10s'), host"),

@@ -8,6 +8,7 @@ mod duration;
 mod emit;
 mod error;
 mod eval;
+mod explain;
 mod key;
 mod names;
 mod parse;

@@ -152,13 +152,23 @@ pub enum Action {
     Aggregate(Aggregate),
 }
 
+/// A window. Times are nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// One beside the other.
+    Tumbling { size: i64, offset: i64 },
+    /// One every `slide`; `size` is longer.
+    Hop { slide: i64, size: i64 },
+    /// Until a group is silent for so long.
+    Session { gap: i64 },
+    /// So many points of a group.
+    Rows { count: u64 },
+}
+
 /// A statement with a window.
 #[derive(Debug, Clone)]
 pub struct Aggregate {
-    /// Nanoseconds.
-    pub size: i64,
-    /// Nanoseconds.
-    pub offset: i64,
+    pub window: Window,
     pub keys: Vec<Node>,
     /// What the aggregates are computed over, each once.
     pub inputs: Vec<Node>,

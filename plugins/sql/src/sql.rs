@@ -9,6 +9,7 @@ use headwater_plugin_api::plugin::{
 use headwater_plugin_api::window::Closing;
 
 use crate::bind::{self, Options};
+use crate::explain;
 use crate::parse;
 use crate::plan::{Action, Plan, ResultName};
 use crate::statement::{Late, Settings, Statement};
@@ -85,6 +86,9 @@ headwater_plugin_api::config! {
         pub distinct_bytes: Size = Size::mib(64),
         /// Empty: at an orderly stop the open windows are emitted.
         pub checkpoint: String = String::new(),
+        /// Logs the plan, as JSON, when it starts; the batches of rows then carry the number of their
+        /// statement as their sequence.
+        pub explain: bool = false,
     }
     refused {
         "tables" = "joins are not supported yet; remove the tables",
@@ -99,6 +103,8 @@ const REST_NS: i64 = 10_000_000_000;
 pub struct Sql {
     statements: Vec<Statement>,
     drop_original: bool,
+    /// Rows carry the number of their statement.
+    numbered: bool,
     /// Longest time between two looks at the clock, nanoseconds; none without windows.
     pace: Option<i64>,
     host: Host,
@@ -241,6 +247,9 @@ impl Plugin for Sql {
             return Err(Error::config("max_groups", "there must be room for one group"));
         }
         let plans = plans(&config)?;
+        if config.explain {
+            host.info(&explain::json(&config.query, &plans));
+        }
         let settings = Settings {
             delay: config.delay.nanos(),
             idle: config.idle.nanos(),
@@ -277,11 +286,12 @@ impl Plugin for Sql {
             .collect();
         for (statement, chain) in statements.iter_mut().zip(chains) {
             if let Some(window) = statement.window_mut() {
-                chain.into_iter().for_each(|origin| window.windows.sources_mut().set_exact(origin));
+                chain.into_iter().for_each(|origin| window.sources().set_exact(origin));
             }
         }
         let metrics = Metrics::new(&host);
-        Ok(Sql { statements, drop_original: config.drop_original, pace, host, metrics })
+        let (drop_original, numbered) = (config.drop_original, config.explain);
+        Ok(Sql { statements, drop_original, numbered, pace, host, metrics })
     }
 }
 
@@ -318,16 +328,13 @@ impl Processor for Sql {
         let Some(pace) = self.pace else {
             return Ok(holds.then(|| now.saturating_add(REST_NS)));
         };
-        // A window that is opened from now on closes no earlier than the one that holds the present.
         let windows = self.statements.iter().filter_map(Statement::window);
-        let next = windows.map(|window| {
-            if window.is_emitting() {
-                return now;
-            }
-            let policy = window.windows.policy();
-            let end = policy.grid.span(policy.grid.index(now)).end.saturating_add(policy.delay);
-            window.windows.next_due().map_or(end, |due| due.min(end))
-        });
+        let next =
+            windows.filter_map(
+                |window| {
+                    if window.is_emitting() { Some(now) } else { window.next_due(now) }
+                },
+            );
         Ok(Some(next.min().unwrap_or(i64::MAX).min(now.saturating_add(pace))))
     }
 
@@ -370,8 +377,11 @@ impl Sql {
     }
 
     fn pass_on(&mut self, now: i64, from: usize, made: Vec<Batch>, out: &mut Vec<Batch>) {
-        for batch in made {
+        for mut batch in made {
             self.run(now, from + 1, &batch, out);
+            if self.numbered {
+                batch.set_sequence(from as u64);
+            }
             out.push(batch);
         }
     }
@@ -382,15 +392,14 @@ impl Sql {
             let mut made = Vec::new();
             self.statements[at].close(now, closing, &mut made);
             self.pass_on(now, at, made, out);
-            let Some(window) = self.statements[at].window() else { continue };
-            let progress =
-                Control::Progress { origin: window.origin(), time_ns: window.watermark() };
+            let (earlier, later) = self.statements.split_at_mut(at + 1);
+            let Some(window) = earlier.last().and_then(Statement::window) else { continue };
             let origin = window.origin();
-            for later in &mut self.statements[at + 1..] {
-                let chained =
-                    later.window_mut().is_some_and(|w| w.windows.sources_mut().is_exact(origin));
-                if chained {
-                    later.control(now, progress);
+            let mut progress = None;
+            for later in later {
+                if later.window_mut().is_some_and(|w| w.sources().is_exact(origin)) {
+                    let time_ns = *progress.get_or_insert_with(|| window.watermark());
+                    later.control(now, Control::Progress { origin, time_ns });
                 }
             }
         }
@@ -438,7 +447,7 @@ impl Sql {
             let Some(window) = statement.window() else { continue };
             windows += window.open_count();
             groups += window.group_count();
-            lag = lag.max(window.lag);
+            lag = lag.max(window.lag());
         }
         self.metrics.windows.set(windows as i64);
         self.metrics.groups.set(groups as i64);

@@ -13,7 +13,7 @@ use crate::eval::{self, Context};
 use crate::plan::{Action, Output, Plan, ResultName};
 use crate::points::{OneSeries, Points, SERIES_FILTERS, ShapePlans};
 use crate::watch::Watch;
-use crate::window::WindowState;
+use crate::window::{Results, WindowState, Work};
 
 /// What is done with late points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,7 +168,7 @@ impl Statement {
             self.fed = Some(now);
         }
         let plan = Arc::clone(&self.plan);
-        let feed = self.window.as_mut().map(|window| window.windows.observe(now, batch));
+        let feed = self.window.as_mut().map(|window| window.observe(now, batch));
         if batch.is_empty() || !self.prepare(&plan, now, batch) {
             return false;
         }
@@ -188,17 +188,15 @@ impl Statement {
                 |rows| Points { batch, rows, columns: &plan.columns, places: &shape.columns };
             match (&plan.action, &mut self.window, &feed) {
                 (Action::Aggregate(aggregate), Some(window), Some(feed)) => {
-                    let mut work = crate::window::Work {
-                        plan: &plan,
+                    let results = Results {
                         aggregate,
-                        batch,
-                        feed,
-                        series: &mut self.series,
                         emitter: &mut self.emitter,
                         counts: &mut self.counts,
                         cx: &mut cx,
                         out,
                     };
+                    let series = &mut self.series;
+                    let mut work = Work { plan: &plan, batch, feed, series, results };
                     if !self.groups.is_empty() {
                         window.add_grouped(&mut work, &self.rows, &mut self.groups, &points);
                     } else {
@@ -224,7 +222,7 @@ impl Statement {
         }
         self.counts.failures.add(&cx.failures);
         if let Some(window) = &mut self.window {
-            window.windows.hold_delivery(batch);
+            window.hold_delivery(batch);
         } else {
             let from = out.len();
             self.emitter.finish(out);
@@ -237,6 +235,7 @@ impl Statement {
     }
 
     /// Looks up the series and shapes of a batch; whether any series is read.
+    #[inline(never)]
     fn prepare(&mut self, plan: &Plan, now: i64, batch: &Batch) -> bool {
         let (watch, failures) = (&mut self.watch, &mut self.counts.failures);
         let (mixed, common) = (&mut self.mixed_tags, &mut self.common_tags);
@@ -306,6 +305,7 @@ impl Statement {
     }
 
     /// Selects the rows of a shape that the statement reads; whether there are any.
+    #[inline(never)]
     fn select(
         &mut self,
         plan: &Plan,
@@ -390,10 +390,10 @@ impl Statement {
         let (Some(window), Action::Aggregate(aggregate)) = (&mut self.window, &plan.action) else {
             return;
         };
-        window.windows.set_now(now);
         let mut cx = Context::new(now);
-        let groups_changed =
-            window.close(aggregate, closing, &mut self.emitter, &mut self.counts, &mut cx, out);
+        let (emitter, counts) = (&mut self.emitter, &mut self.counts);
+        let mut results = Results { aggregate, emitter, counts, cx: &mut cx, out };
+        let groups_changed = window.close(&mut results, now, closing);
         if groups_changed {
             self.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
         }
@@ -440,7 +440,7 @@ impl Statement {
     /// Takes a message. What it closes is emitted by [`close`](Self::close).
     pub fn control(&mut self, now: i64, control: Control) {
         if let Some(window) = &mut self.window {
-            window.windows.control(now, control);
+            window.control(now, control);
         }
     }
 }

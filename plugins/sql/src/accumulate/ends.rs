@@ -142,6 +142,12 @@ impl Accumulator for Ends {
         Vector::with(data, (valid.count() < n).then_some(valid))
     }
 
+    fn is_mixed(&self, groups: &[u32]) -> bool {
+        let held = groups.iter().filter_map(|group| self.values.get(*group as usize));
+        let mut kinds = held.map(|(_, held)| held.kind()).filter(|kind| *kind != Kind::Null);
+        kinds.next().is_some_and(|first| kinds.any(|kind| kind != first))
+    }
+
     fn merge(&mut self, other: &Self, len: usize, to: To<'_>) {
         grow(&mut self.values, len, (0, Held::None));
         for (group, (time, held)) in other.values.iter().enumerate() {

@@ -196,27 +196,32 @@ impl Accumulator for Extreme {
         Vector::with(Data::Text(values), Some(valid))
     }
 
+    fn is_mixed(&self, _groups: &[u32]) -> bool {
+        let has = [!self.floats.is_empty(), !self.ints.is_empty(), !self.texts.is_empty()];
+        has.iter().filter(|has| **has).count() > 1
+    }
+
     fn merge(&mut self, other: &Self, len: usize, to: To<'_>) {
         let greatest = self.greatest;
         self.unsigned |= other.unsigned;
         if other.kind != Kind::Int {
             self.kind = other.kind;
         }
-        if !other.floats.is_empty() {
+        if to.any(&other.floats, |value| value.is_finite()) {
             let none = self.no_float();
             grow(&mut self.floats, len, none);
             merge(&mut self.floats, &other.floats, to, |own, other| {
                 *own = if greatest { own.max(*other) } else { own.min(*other) };
             });
         }
-        if !other.ints.is_empty() {
+        if to.any(&other.ints, |value| fits(*value)) {
             let none = self.no_int();
             grow(&mut self.ints, len, none);
             merge(&mut self.ints, &other.ints, to, |own, other| {
                 *own = if greatest { (*own).max(*other) } else { (*own).min(*other) };
             });
         }
-        if !other.texts.is_empty() {
+        if to.any(&other.texts, Option::is_some) {
             grow(&mut self.texts, len, None);
             for (group, text) in other.texts.iter().enumerate() {
                 if let (Some(text), Some(group)) = (text, to.group(group))
@@ -348,6 +353,10 @@ impl Accumulator for Spread {
             }
             _ => spans,
         }
+    }
+
+    fn is_mixed(&self, groups: &[u32]) -> bool {
+        self.least.is_mixed(groups)
     }
 
     fn merge(&mut self, other: &Self, len: usize, to: To<'_>) {

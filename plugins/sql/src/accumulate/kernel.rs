@@ -2,6 +2,7 @@
 
 use crate::error::Failures;
 use crate::eval::fits;
+use crate::statement::NO_GROUP;
 use crate::vector::{Bits, Data, Vector};
 
 /// Makes an array `len` long. Large ones grow by a quarter: doubling would waste half of the memory
@@ -43,6 +44,14 @@ impl To<'_> {
         match self.0 {
             None => Some(other),
             Some(map) => map.get(other).map(|group| *group as usize),
+        }
+    }
+
+    /// Whether any of the other's groups that are to be merged has a value.
+    pub fn any<T>(self, other: &[T], has: impl Fn(&T) -> bool) -> bool {
+        match self.0 {
+            None => !other.is_empty(),
+            Some(map) => other.iter().zip(map).any(|(cell, to)| *to != NO_GROUP && has(cell)),
         }
     }
 }

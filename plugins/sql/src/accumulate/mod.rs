@@ -48,6 +48,10 @@ trait Accumulator: Send {
         groups: &[u32],
         failures: &mut Failures,
     ) -> Vector<'_>;
+    /// Whether results of these groups, or of others here, are of several kinds.
+    fn is_mixed(&self, _groups: &[u32]) -> bool {
+        false
+    }
     /// Adds what another one collected, all of whose groups lie below `len` here.
     fn merge(&mut self, other: &Self, len: usize, to: To<'_>);
     /// Writes what all groups have in common.
@@ -155,6 +159,12 @@ impl Accumulators {
         self.rows.capacity() * 8 + self.dirty.capacity() + parts
     }
 
+    /// Whether results of these groups may be other than they would be alone: what
+    /// [`finish`](Self::finish) gives is of one kind.
+    pub fn is_mixed(&self, groups: &[u32]) -> bool {
+        self.parts.iter().any(|part| part.is_mixed(groups))
+    }
+
     /// Counts points of groups. The groups lie below [`len`](Self::len).
     pub fn add_rows(&mut self, groups: &[u32]) {
         for &group in groups {
@@ -241,7 +251,6 @@ impl Accumulators {
     /// Adds what another window of the same aggregates collected. `map` tells the own number of each
     /// of its groups, or [`NO_GROUP`] for those that are left out; without it the numbers are the
     /// same.
-    #[allow(dead_code)]
     pub fn merge(&mut self, other: &Accumulators, map: Option<&[u32]>) {
         let to = To(map);
         let len = match map {

@@ -112,6 +112,10 @@ impl Part {
         each_family!(self, inner => inner.byte_size())
     }
 
+    pub fn is_mixed(&self, groups: &[u32]) -> bool {
+        each_family!(self, inner => inner.is_mixed(groups))
+    }
+
     pub fn retain(&mut self, keep: &[bool]) {
         each_family!(self, inner => inner.retain(keep));
     }

@@ -173,9 +173,13 @@ impl Accumulator for Sum {
         })
     }
 
+    fn is_mixed(&self, _groups: &[u32]) -> bool {
+        !self.floats.is_empty() && !self.ints.is_empty()
+    }
+
     fn merge(&mut self, other: &Self, len: usize, to: To<'_>) {
         self.unsigned |= other.unsigned;
-        if !other.floats.is_empty() {
+        if to.any(&other.floats, |float| float.count > 0) {
             grow(&mut self.floats, len, Float::default());
             merge(&mut self.floats, &other.floats, to, |own, other| {
                 own.add(other.sum);
@@ -183,7 +187,7 @@ impl Accumulator for Sum {
                 own.count = own.count.saturating_add(other.count);
             });
         }
-        if !other.ints.is_empty() {
+        if to.any(&other.ints, |int| int.count > 0) {
             grow(&mut self.ints, len, Int::default());
             merge(&mut self.ints, &other.ints, to, |own, other| {
                 own.sum = own.sum.saturating_add(other.sum);

@@ -330,7 +330,7 @@ impl Binder {
                     Scope::Point { clause } => err(area, format!("there is no window in {clause}")),
                 };
             }
-            "time" | "tumble" => {
+            "time" | "tumble" | "hop" | "session" | "rows" => {
                 return err(
                     area,
                     "the window stands in GROUP BY; its columns are window_start() and window_end()",

@@ -4,7 +4,7 @@
 mod aggregate;
 mod expr;
 mod kinds;
-mod names;
+pub mod names;
 mod window;
 
 use headwater_plugin_api::config::GlobSet;
@@ -184,7 +184,7 @@ fn aggregate(binder: &mut Binder, statement: &Statement, options: &Options) -> R
             }
         }
     }
-    let Some((size, offset)) = window else {
+    let Some(window) = window else {
         return err(
             statement.area,
             "aggregates of a stream need a window, for a stream has no end; write GROUP BY time('10s')",
@@ -217,8 +217,7 @@ fn aggregate(binder: &mut Binder, statement: &Statement, options: &Options) -> R
         Some(having) => Some(binder.condition(having, Reach::Group { clause: "HAVING" })?),
     };
     Ok(Aggregate {
-        size,
-        offset,
+        window,
         keys: std::mem::take(&mut binder.key_nodes),
         inputs: std::mem::take(&mut binder.inputs),
         aggregates: std::mem::take(&mut binder.aggregates),

@@ -46,9 +46,6 @@ const NOT_YET: &[&str] = &[
     "first_value",
     "md5",
     "sha256",
-    "hop",
-    "session",
-    "rows",
 ];
 
 /// What is read from the states of other aggregates, or emits them.
@@ -60,7 +57,7 @@ pub fn aggregate_function(name: &str) -> Option<AggregateFunction> {
 }
 
 /// Calls `f` for the expression and all below it.
-fn visit(expr: &Expr, f: &mut impl FnMut(&Expr)) {
+pub fn visit(expr: &Expr, f: &mut impl FnMut(&Expr)) {
     f(expr);
     let mut each = |list: &[&Expr]| list.iter().for_each(|expr| visit(expr, f));
     match &expr.kind {

@@ -90,24 +90,6 @@ fn clauses_that_are_not_honoured() {
         ),
         ("SELECT a FROM STREAM:m", "line 1, column 15", "STREAM", "write FROM name"),
         (
-            "SELECT sum(a) FROM m GROUP BY hop('10s', '1m')",
-            "line 1, column 31",
-            "hop('10s', '1m')",
-            "not supported yet; the form that works is time('10s'",
-        ),
-        (
-            "SELECT sum(a) FROM m GROUP BY session('30s')",
-            "line 1, column 31",
-            "session('30s')",
-            "not supported yet",
-        ),
-        (
-            "SELECT sum(a) FROM m GROUP BY rows(100)",
-            "line 1, column 31",
-            "rows(100)",
-            "not supported yet",
-        ),
-        (
             "SELECT sum(a) OVER (PARTITION BY b) FROM m",
             "line 1, column 8",
             "sum(a)",
@@ -366,9 +348,68 @@ fn spellings_of_a_window() {
         ("time_bucket('10s', time)", (10 * S, 0)),
         ("time('1d')", (86_400 * S, 0)),
     ] {
-        let aggregate = aggregate_of(&format!("SELECT avg(a) FROM m GROUP BY {window}"));
-        assert_eq!((aggregate.size, aggregate.offset), expected, "{window}");
+        let (size, offset) = expected;
+        let found = aggregate_of(&format!("SELECT avg(a) FROM m GROUP BY {window}")).window;
+        assert_eq!(found, Window::Tumbling { size, offset }, "{window}");
     }
+    for (window, expected) in [
+        ("hop('10s', '1m')", Window::Hop { slide: 10 * S, size: 60 * S }),
+        ("HOP(10s, 1m)", Window::Hop { slide: 10 * S, size: 60 * S }),
+        (
+            "hop(INTERVAL '10 seconds', INTERVAL '1' MINUTE)",
+            Window::Hop { slide: 10 * S, size: 60 * S },
+        ),
+        ("hop('7s', '1m30s')", Window::Hop { slide: 7 * S, size: 90 * S }),
+        ("hop('10s', '10s')", Window::Tumbling { size: 10 * S, offset: 0 }),
+        ("session('30s')", Window::Session { gap: 30 * S }),
+        ("session(30s)", Window::Session { gap: 30 * S }),
+        ("session(INTERVAL '30 seconds')", Window::Session { gap: 30 * S }),
+        ("rows(100)", Window::Rows { count: 100 }),
+        ("ROWS(1)", Window::Rows { count: 1 }),
+    ] {
+        let found = aggregate_of(&format!("SELECT avg(a) FROM m GROUP BY {window}, b")).window;
+        assert_eq!(found, expected, "{window}");
+    }
+}
+
+#[test]
+fn windows_that_are_none() {
+    for (window, column, text, part) in [
+        ("hop('10s')", 31, "hop('10s')", "expected hop('10s', '1m'), the slide and the size"),
+        ("hop('1m', '10s')", 35, "'1m'", "the slide comes first, such as hop('10s', '1m')"),
+        ("hop('0s', '10s')", 35, "'0s'", "a slide must be longer than nothing"),
+        ("hop('10s', '0s')", 42, "'0s'", "a window must be longer than nothing"),
+        ("hop(-5s, 10s)", 36, "5s", "a slide must be longer than nothing"),
+        ("hop('10s', 5)", 42, "5", "this is no length of time; expected hop('10s', '1m')"),
+        ("hop(DISTINCT '1s', '2s')", 31, "hop", "expected hop"),
+        ("hop('1ms', '1m')", 31, "hop('1ms', '1m')", "60000 panes, at most 10000 are possible"),
+        ("session()", 31, "session", "expected session('30s'), the silence that ends one"),
+        ("session('0s')", 39, "'0s'", "longer than nothing"),
+        ("session('-1s')", 39, "'-1s'", "longer than nothing"),
+        ("session(30)", 39, "30", "no length of time; expected session('30s')"),
+        ("session('30s', '1m')", 31, "session('30s', '1m')", "expected session('30s')"),
+        ("rows()", 31, "rows", "expected rows(100), the number of points"),
+        ("rows(0)", 36, "0", "no number from 1 to 1000000000; expected rows(100)"),
+        ("rows(-1)", 37, "1", "expected rows(100)"),
+        ("rows('10')", 36, "'10'", "expected rows(100)"),
+        ("rows(1.5)", 36, "1.5", "expected rows(100)"),
+        ("hop('1s', '2s'), session('1s')", 48, "session('1s')", "there is a second window"),
+        ("rows(5), time('1s')", 40, "time('1s')", "there is a second window"),
+    ] {
+        let query = format!("SELECT sum(a) FROM m GROUP BY {window}");
+        let sentence = error(&query);
+        let place = format!("line 1, column {column}, at `{text}");
+        assert!(sentence.starts_with(&place) && sentence.contains(part), "{query}\n{sentence}");
+    }
+    check(&[
+        ("SELECT hop('1s', '2s') FROM m", "line 1, column 8", "hop('1s', '2s')", "in GROUP BY"),
+        (
+            "SELECT a FROM m WHERE rows(5) > 1",
+            "line 1, column 23",
+            "rows(5)",
+            "the window stands in GROUP BY",
+        ),
+    ]);
 }
 
 #[test]

@@ -39,9 +39,9 @@ pub trait Frame<'a> {
     fn aggregate(&self, _number: usize) -> Vector<'a> {
         Vector::null()
     }
-    /// Start and end of the window.
-    fn window(&self) -> Option<(i64, i64)> {
-        None
+    /// The start of the window, or its end.
+    fn window(&self, _end: bool) -> Vector<'a> {
+        Vector::null()
     }
 }
 
@@ -97,8 +97,8 @@ pub fn eval<'a>(node: &'a Node, frame: &dyn Frame<'a>, cx: &mut Context) -> Vect
         Node::Measurement => frame.measurement(),
         Node::Key(number) => frame.key(*number),
         Node::Aggregate(number) => frame.aggregate(*number),
-        Node::WindowStart => window(frame.window().map(|w| w.0)),
-        Node::WindowEnd => window(frame.window().map(|w| w.1)),
+        Node::WindowStart => frame.window(false),
+        Node::WindowEnd => frame.window(true),
         Node::Negate(a) => {
             let a = eval(a, frame, cx);
             arith::negate(a, n, cx)
@@ -190,10 +190,6 @@ fn constant(value: &Const) -> Vector<'_> {
         Const::Time(nanos) => Data::Time(vec![*nanos]),
         Const::Interval(nanos) => Data::Interval(vec![*nanos]),
     })
-}
-
-fn window<'a>(time: Option<i64>) -> Vector<'a> {
-    time.map_or_else(Vector::null, |time| Vector::constant(Data::Time(vec![time])))
 }
 
 /// AND and OR with NULL as the unknown: a false operand decides an AND, a true one an OR.

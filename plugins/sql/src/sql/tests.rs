@@ -4,10 +4,15 @@ use super::*;
 use headwater_plugin_api::batch::{BatchBuilder, PointRef};
 use headwater_plugin_api::plugin::Level;
 use headwater_plugin_api::testkit::{self, Driven};
+use std::sync::{Arc, Mutex};
 
 mod aggregates;
+mod hop;
 mod memory;
+mod naive;
 mod reference;
+mod rows;
+mod session;
 
 const S: i64 = 1_000_000_000;
 /// Noon of some day, in seconds.
@@ -107,6 +112,18 @@ impl Stage {
 
     fn stop(&mut self, now: i64) -> Vec<String> {
         self.control(now, Control::Stop)
+    }
+
+    /// As `feed`; what became of the points is written into the list.
+    fn feed_watched(&mut self, now: i64, lines: &[&str]) -> Arc<Mutex<Vec<Outcome>>> {
+        let mut batch = batch(lines);
+        let (delivery, told) = testkit::delivery();
+        batch.set_origin(1);
+        batch.set_delivery(delivery);
+        let (got, result) = self.sql.process((T + now) * S, batch);
+        result.unwrap();
+        self.take(&got.batches);
+        told
     }
 
     fn metric(&self, name: &str) -> u64 {

@@ -7,7 +7,7 @@ const QUERY: &str = "CREATE STREAM w AS SELECT host, count(*) AS n, avg(v) AS a,
 
 impl Stage {
     /// Points of so many hosts from one on, in batches as parsers make them.
-    fn hosts(&mut self, now: i64, hosts: std::ops::Range<usize>) {
+    pub fn hosts(&mut self, now: i64, hosts: std::ops::Range<usize>) {
         let mut builder = BatchBuilder::default();
         for first in hosts.clone().step_by(10_000) {
             for host in first..hosts.end.min(first + 10_000) {
@@ -22,12 +22,12 @@ impl Stage {
     }
 
     /// Ticks each second, and again where more is to come; the rows that came.
-    fn ticks(&mut self, seconds: std::ops::Range<i64>) -> usize {
+    pub fn ticks(&mut self, seconds: std::ops::Range<i64>) -> usize {
         seconds.map(|now| self.ticks_at(now).iter().sum::<usize>()).sum()
     }
 
     /// Ticks until nothing more is to come at that time; the rows of each tick.
-    fn ticks_at(&mut self, now: i64) -> Vec<usize> {
+    pub fn ticks_at(&mut self, now: i64) -> Vec<usize> {
         let mut rows = Vec::new();
         loop {
             let (made, next) = self.sql.tick((T + now) * S);

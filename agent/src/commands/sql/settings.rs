@@ -1,0 +1,130 @@
+//! The configuration of the `sql` processor: what the command sets, and what `--option` adds, checked
+//! like the table of a configuration file.
+
+use headwater_plugin_api::config::{Kind, TableSchema, check, push_key, quote, unknown_key};
+use toml::de::DeTable;
+
+/// Options that the command sets itself, and why nobody else can.
+const OWN: &[(&str, &str)] = &[
+    ("query", "the statement is the first argument, or stands in --query-file"),
+    ("explain", "use --explain"),
+    ("drop_original", "results alone are printed"),
+    ("checkpoint", "every run begins anew"),
+    ("max_future", "points from any time are taken"),
+];
+
+/// Some 292 years ahead of the points before them.
+const MAX_FUTURE: &str = "106751d";
+
+/// The configuration as TOML, for a processor of that schema.
+///
+/// # Errors
+/// A sentence that names the option.
+pub fn config(
+    schema: &TableSchema,
+    query: &str,
+    options: &[(String, String)],
+) -> Result<String, String> {
+    let mut given = String::new();
+    for (at, (key, value)) in options.iter().enumerate() {
+        if let Some((_, why)) = OWN.iter().find(|(own, _)| own == key) {
+            return Err(format!("--option {key} cannot be set: {why}"));
+        }
+        if options[..at].iter().any(|(before, _)| before == key) {
+            return Err(format!("--option {key} is given twice"));
+        }
+        let Some(field) = schema.field(key) else {
+            let (message, near) = unknown_key(key, schema);
+            let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            return Err(format!("--option {key}: {message}{near}"));
+        };
+        push_key(&mut given, key);
+        given.push_str(&format!(" = {}\n", as_toml(&field.kind, value)));
+    }
+    let table = DeTable::parse(&given)
+        .map_err(|error| format!("--option: {}: {}", error.message(), given.trim_end()))?;
+    if let Some(error) = check(table.get_ref(), schema).first() {
+        return Err(format!("--option {error}"));
+    }
+    Ok(format!(
+        "{given}query = {}\nexplain = true\ndrop_original = true\nmax_future = {}\n",
+        quote(query),
+        quote(MAX_FUTURE)
+    ))
+}
+
+/// A value as it is typed in a shell, without TOML's quotes.
+fn as_toml(kind: &Kind, value: &str) -> String {
+    match kind {
+        Kind::Bool | Kind::Integer | Kind::Float | Kind::Any if !value.is_empty() => {
+            value.to_owned()
+        }
+        Kind::List(inner) if !value.starts_with('[') => {
+            let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
+            format!("[{}]", items.map(|item| as_toml(inner, item)).collect::<Vec<_>>().join(", "))
+        }
+        Kind::List(_) | Kind::Map(_) | Kind::Table => value.to_owned(),
+        _ => quote(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    headwater_plugin_api::choice! {
+        enum Late { Drop = "drop", Pass = "pass" }
+    }
+
+    headwater_plugin_api::config! {
+        /// As the processor's.
+        struct Options {
+            /// A text.
+            pub query: String = String::new(),
+            /// A length of time.
+            pub delay: headwater_plugin_api::config::Duration = headwater_plugin_api::config::Duration::ZERO,
+            /// One of some words.
+            pub late: Late = Late::Drop,
+            /// A number.
+            pub max_groups: u32 = 1,
+            /// A list.
+            pub tags: Vec<String> = Vec::new(),
+            /// A length of time.
+            pub max_future: headwater_plugin_api::config::Duration = headwater_plugin_api::config::Duration::ZERO,
+        }
+        refused { "tables" = "there are no joins" }
+    }
+
+    fn read(options: &[(&str, &str)]) -> Result<String, String> {
+        let schema = headwater_plugin_api::config::schema_text::<Options>();
+        let schema = TableSchema::from_text(&schema).unwrap();
+        let owned: Vec<_> = options.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        config(&schema, "SELECT \"a\"", &owned)
+    }
+
+    #[test]
+    fn values_need_no_quotes() {
+        let text =
+            read(&[("delay", "10s"), ("late", "pass"), ("max_groups", "7"), ("tags", "a,b")]);
+        assert_eq!(
+            text.unwrap(),
+            "delay = \"10s\"\nlate = \"pass\"\nmax_groups = 7\ntags = [\"a\", \"b\"]\n\
+             query = \"SELECT \\\"a\\\"\"\nexplain = true\ndrop_original = true\n\
+             max_future = \"106751d\"\n"
+        );
+    }
+
+    #[test]
+    fn errors_name_the_option() {
+        let error = |key, value| read(&[(key, value)]).unwrap_err();
+        assert!(error("dely", "1s").contains("did you mean `delay`?"), "{}", error("dely", "1s"));
+        assert!(error("delay", "soon").starts_with("--option "), "{}", error("delay", "soon"));
+        assert!(error("late", "pas").contains("`late` takes"), "{}", error("late", "pas"));
+        assert!(error("max_groups", "many").starts_with("--option"));
+        assert!(error("tables", "x").contains("there are no joins"));
+        assert!(error("query", "x").contains("first argument"));
+        assert!(error("max_future", "1m").contains("from any time"));
+        let twice = read(&[("delay", "1s"), ("delay", "2s")]).unwrap_err();
+        assert_eq!(twice, "--option delay is given twice");
+    }
+}

@@ -1,0 +1,167 @@
+//! Which windows are due, and what becomes of them and of their panes.
+
+use super::{HopReady, Hops, Pane, Window};
+use crate::window::life::Life;
+use crate::window::windows::Closing;
+
+impl<W> Hops<W> {
+    /// Lets a window close at the next opportunity, whoever may still feed it.
+    pub(super) fn force(&mut self, number: i64) -> bool {
+        let Some(window) = self.windows.get_mut(&number) else { return false };
+        if window.life.forced {
+            return false;
+        }
+        window.life.forced = true;
+        self.forced += 1;
+        self.early += u64::from(window.life.emitted.is_none());
+        true
+    }
+
+    /// Lets the oldest window close that need not yet; whether there was one.
+    pub fn force_oldest(&mut self) -> bool {
+        let oldest = self.windows.iter().find(|(_, window)| !window.life.forced);
+        oldest.map(|(number, _)| *number).is_some_and(|number| self.force(number))
+    }
+
+    /// Lets all windows close that hold the oldest pane of which that is not asked yet; the pane's
+    /// content.
+    pub fn force_oldest_pane(&mut self) -> Option<&W> {
+        let is_held = |pane: &Pane<W>| {
+            let mut windows = self.windows.range(self.grid.windows(pane.index));
+            windows.any(|(_, window)| !window.life.forced)
+        };
+        let slot = |at: &u32| self.slots.get(*at as usize).and_then(Option::as_ref);
+        let at = *self.order.values().find(|at| slot(at).is_some_and(is_held))?;
+        let index = slot(&at)?.index;
+        let numbers: Vec<i64> =
+            self.windows.range(self.grid.windows(index)).map(|(number, _)| *number).collect();
+        for number in numbers {
+            self.force(number);
+        }
+        self.slots.get(at as usize)?.as_ref().map(|pane| &pane.content)
+    }
+
+    /// The next window to emit, oldest first; [`done`](Self::done) must follow.
+    pub fn ready(&self, closing: Closing) -> Option<HopReady> {
+        let ready = |number: i64, span, window: &Window| HopReady {
+            window: number,
+            span,
+            correction: window.life.emitted.is_some(),
+        };
+        for (&number, window) in &self.windows {
+            let (life, span) = (&window.life, self.grid.span(number));
+            let has_more = life.emitted.is_none() || life.corrected.is_some();
+            let due = match closing {
+                Closing::All => has_more,
+                Closing::Forced => life.forced && has_more,
+                Closing::Due => life
+                    .due_at(span.end, &self.sources, self.policy.grace)
+                    .is_some_and(|due| due <= self.now),
+            };
+            if due {
+                return Some(ready(number, span, window));
+            }
+            // Windows end in their order.
+            let later = span.end.saturating_add(self.policy.delay) > self.now;
+            if self.forced == 0 && (closing == Closing::Forced || closing == Closing::Due && later)
+            {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Ends the emission of a window: it is remembered as emitted and forgotten, unless it takes late
+    /// points for some time. Panes that no window needs any more are to be had from
+    /// [`take_freed`](Self::take_freed).
+    pub fn done(&mut self, number: i64) {
+        let (now, keeps) = (self.now, self.policy.grace > 0);
+        let Some(window) = self.windows.get_mut(&number) else { return };
+        self.emitted.insert(number);
+        self.hot.1 = 0;
+        window.life.corrected = None;
+        window.changed.clear();
+        let was_open = window.life.emitted.is_none();
+        let stays = keeps && !window.life.forced;
+        if stays {
+            window.life.emitted.get_or_insert(now);
+        } else {
+            self.forced -= usize::from(window.life.forced);
+            self.windows.remove(&number);
+        }
+        self.leave(number, was_open, !stays);
+    }
+
+    /// Takes note for the panes of a window that it is emitted, or needs them no longer.
+    fn leave(&mut self, number: i64, emitted: bool, gone: bool) {
+        let mut unused = Vec::new();
+        for (&index, &at) in self.order.range(self.grid.panes(number)) {
+            if let Some(pane) = self.slots.get_mut(at as usize).and_then(Option::as_mut) {
+                pane.open -= u32::from(emitted && pane.open > 0);
+                pane.kept -= u32::from(gone && pane.kept > 0);
+                // Its windows are to be looked at anew.
+                pane.batch = 0;
+                if pane.kept == 0 {
+                    unused.push(index);
+                }
+            }
+        }
+        for index in unused {
+            let at = self.order.remove(&index);
+            let slot = at.and_then(|at| self.slots.get_mut(at as usize)?.take());
+            self.freed.extend(slot.map(|pane| pane.content));
+        }
+        if self.order.is_empty() {
+            self.slots = Vec::new();
+        }
+    }
+
+    /// What a pane held that no window needs any more.
+    pub fn take_freed(&mut self) -> Option<W> {
+        self.freed.pop()
+    }
+
+    /// Ends the emission of a window and forgets it: later points open it anew. For a stage that
+    /// emits early because it is full.
+    pub fn restart(&mut self, number: i64) {
+        let Some(window) = self.windows.remove(&number) else { return };
+        self.forced -= usize::from(window.life.forced);
+        self.hot.1 = 0;
+        let was_open = window.life.emitted.is_none();
+        self.early += u64::from(was_open);
+        self.leave(number, was_open, true);
+    }
+
+    /// Gives up windows that take late points no longer, or all that were emitted.
+    pub fn expire(&mut self, all: bool) {
+        let (now, grace) = (self.now, self.policy.grace);
+        if grace == 0 {
+            return;
+        }
+        let over = |life: &Life| life.is_over(now, grace) || all && life.emitted.is_some();
+        let windows = self.windows.iter().filter(|(_, window)| over(&window.life));
+        for number in windows.map(|(number, _)| *number).collect::<Vec<i64>>() {
+            self.restart(number);
+        }
+    }
+
+    /// When to look again, if no point or message comes: never before a millisecond is over.
+    pub fn next_due(&self) -> Option<i64> {
+        let soon = self.now.saturating_add(1_000_000);
+        let later = self.now.saturating_add(1_000_000_000);
+        let grace = self.policy.grace;
+        let next = self.windows.iter().filter_map(|(number, window)| {
+            window.life.look_at(self.grid.span(*number).end, &self.sources, grace, later)
+        });
+        next.min().map(|due| due.max(soon))
+    }
+
+    /// The earliest start among windows that may still be emitted for the first time, as far as the
+    /// open windows and the clock tell: what a statement that reads this one's rows may count on.
+    pub fn low_watermark(&self) -> i64 {
+        let clock = self.grid.first_open(self.now.saturating_sub(self.policy.delay));
+        let open = self.windows.iter().find(|(_, window)| window.life.emitted.is_none());
+        let first = open.map_or(clock, |(number, _)| clock.min(*number));
+        self.grid.span(first).start
+    }
+}

@@ -1,0 +1,65 @@
+//! What a window goes through between its first point and its last row.
+
+use super::sources::Sources;
+
+/// The state of a window of any form.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Life {
+    /// Since when it would be closed if no source held it: by the clock, not by its end, so that a
+    /// clock that steps forward does not use up `hold`.
+    pub held: Option<i64>,
+    /// A catching-up source has fed it.
+    pub fed: bool,
+    /// It must close, whoever may still feed it.
+    pub forced: bool,
+    /// When it was emitted, if it still takes late points.
+    pub emitted: Option<i64>,
+    /// When the first late point since the last emission came.
+    pub corrected: Option<i64>,
+}
+
+impl Life {
+    /// When a window that ends at `end` is to be emitted; `None` if nothing but a point brings that
+    /// about.
+    pub fn due_at(&self, end: i64, sources: &Sources, grace: i64) -> Option<i64> {
+        if let Some(emitted) = self.emitted {
+            let last = emitted.saturating_add(grace);
+            let corrected = self.corrected?;
+            return Some(corrected.saturating_add(sources.delay()).min(last).max(corrected));
+        }
+        if self.forced {
+            return Some(i64::MIN);
+        }
+        Some(sources.closes_at(end, self.fed, self.held))
+    }
+
+    /// When to look at it again if no point or message comes. What a source's progress closes is
+    /// looked at again at `later`.
+    pub fn look_at(&self, end: i64, sources: &Sources, grace: i64, later: i64) -> Option<i64> {
+        let due = self.due_at(end, sources, grace);
+        if let Some(emitted) = self.emitted {
+            let expiry = emitted.saturating_add(grace).saturating_add(1);
+            return Some(due.map_or(expiry, |due| due.min(expiry)));
+        }
+        let ready = end.saturating_add(sources.delay());
+        due.map(|due| if self.fed { due.min(ready.max(later)) } else { due })
+    }
+
+    /// Whether it was emitted and takes late points no longer.
+    pub fn is_over(&self, now: i64, grace: i64) -> bool {
+        let past = |at: i64| self.forced || now.saturating_sub(at) > grace;
+        self.corrected.is_none() && self.emitted.is_some_and(past)
+    }
+
+    /// Whether it takes a point that comes now.
+    pub fn takes(&self, now: i64, grace: i64) -> bool {
+        self.emitted.is_none_or(|at| now.saturating_sub(at) <= grace)
+    }
+
+    /// After the clock stepped back, what happened "later" counts as having happened now.
+    pub fn step_back(&mut self, now: i64) {
+        for at in [&mut self.held, &mut self.emitted, &mut self.corrected] {
+            *at = at.map(|at| at.min(now));
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The plan of a query as JSON: what each statement reads and makes, and what of it is worked out for
+//! each series, each point and each window.
+
+use crate::ast::{Expr, ExprKind, Item, Literal, Scope, Statement};
+use crate::bind::names;
+use crate::canonical;
+use crate::duration;
+use crate::parse;
+use crate::plan::{Action, Node, Output, Plan, ResultName, Role};
+
+/// The functions of GROUP BY that are windows. `date_bin` and `time_bucket` are some over `time`.
+const WINDOWS: &[&str] = &["time", "tumble", "hop", "session", "rows"];
+
+/// The plans of a query, as one line of JSON:
+/// `{"statements":[{"name":…,"reads":…,"window":…,"step_ns":…,"star":…,"columns":[…],"work":[…]}]}`.
+///
+/// A statement without a name of its own has null: each point's measurement is followed by `_sql`.
+/// The step is the shortest time from one window to the next, if there is one. A column has `name`, `text`, `role` (`time`, `window_start`, `window_end`, `tag`, `key`, which is a
+/// tag if it is text and else a field, or `field`) and whether its values are moments (`time`). Work
+/// has `per` (`series`, `point`, `window`), `text`, and in `unless` the names that make it a matter
+/// of each point where they are fields.
+pub fn json(query: &str, plans: &[Plan]) -> String {
+    // It was parsed before, or there would be no plans.
+    let statements = parse::parse(query).unwrap_or_default();
+    let each = statements.iter().zip(plans).map(|(statement, plan)| one(query, statement, plan));
+    format!("{{\"statements\":{}}}", list(each))
+}
+
+fn one(query: &str, statement: &Statement, plan: &Plan) -> String {
+    let name = match &plan.name {
+        ResultName::Fixed(name) => quoted(name),
+        ResultName::Derived => "null".to_owned(),
+    };
+    let window = statement.group_by.iter().find(|expr| is_window(expr));
+    let (star, outputs): (bool, &[Output]) = match &plan.action {
+        Action::Project { star, outputs } => (*star, outputs),
+        Action::Aggregate(aggregate) => (false, &aggregate.outputs),
+    };
+    let texts: Vec<String> = statement
+        .items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Expr { expr, .. } => Some(canonical::text(expr)),
+            Item::Star(_) => None,
+        })
+        .collect();
+    let shown = outputs.iter().filter(|output| output.role != Role::HiddenKey);
+    let columns = shown.zip(&texts).map(|(output, text)| {
+        let role = role(output);
+        let time =
+            matches!(output.node, Node::Time) || role == "time" || role.starts_with("window");
+        let (name, text) = (quoted(&output.name), quoted(text));
+        format!("{{\"name\":{name},\"text\":{text},\"role\":\"{role}\",\"time\":{time}}}")
+    });
+    format!(
+        "{{\"name\":{name},\"reads\":{},\"window\":{},\"step_ns\":{},\"star\":{star},\"columns\":{},\
+         \"work\":{}}}",
+        quoted(&statement.source.area.text(query)),
+        window.map_or("null".to_owned(), |expr| quoted(&canonical::text(expr))),
+        window.and_then(step).map_or("null".to_owned(), |step| step.to_string()),
+        list(columns),
+        list(work(statement, plan, &texts).into_iter()),
+    )
+}
+
+fn role(output: &Output) -> &'static str {
+    match (output.role, &output.node) {
+        (Role::Time, _) => "time",
+        (Role::Tag, _) => "tag",
+        (Role::Key | Role::HiddenKey, _) => "key",
+        (Role::Field, Node::WindowStart) => "window_start",
+        (Role::Field, Node::WindowEnd) => "window_end",
+        (Role::Field, _) => "field",
+    }
+}
+
+fn is_window(expr: &Expr) -> bool {
+    let ExprKind::Call(call) = &expr.kind else { return false };
+    let over_time = matches!(
+        call.args.get(1).map(|expr| &expr.kind),
+        Some(ExprKind::Column { scope: Scope::Any, name, .. }) if name == "time"
+    );
+    WINDOWS.contains(&call.name.as_str())
+        || matches!(call.name.as_str(), "date_bin" | "time_bucket") && over_time
+}
+
+/// The shortest time from one window to the next: the first argument of all forms, but for those
+/// that count rows.
+fn step(window: &Expr) -> Option<i64> {
+    let ExprKind::Call(call) = &window.kind else { return None };
+    match &call.args.first()?.kind {
+        ExprKind::Literal(Literal::Interval(nanos)) => Some(*nanos),
+        ExprKind::Literal(Literal::Text(text)) => duration::parse(text),
+        _ => None,
+    }
+}
+
+/// What is worked out, each with how often.
+fn work(statement: &Statement, plan: &Plan, items: &[String]) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut conditions = Vec::new();
+    if let Some(filter) = &statement.filter {
+        conjuncts(filter, &mut conditions);
+    }
+    for (node, text) in plan.filters.iter().zip(conditions) {
+        out.push(by_series(node, plan, &format!("WHERE {text}")));
+    }
+    let mut over = Vec::new();
+    let mut aggregates = Vec::new();
+    let expressions = statement.items.iter().filter_map(|item| match item {
+        Item::Expr { expr, .. } => Some(expr),
+        Item::Star(_) => None,
+    });
+    for expr in expressions.chain(&statement.having) {
+        names::visit(expr, &mut |expr| {
+            let ExprKind::Call(call) = &expr.kind else { return };
+            let list = match call.clause {
+                Some(_) => &mut over,
+                None if names::is_aggregate(&call.name) => &mut aggregates,
+                None => return,
+            };
+            let text = canonical::text(expr);
+            if !list.contains(&text) {
+                list.push(text);
+            }
+        });
+    }
+    let Action::Aggregate(aggregate) = &plan.action else {
+        let star = statement.items.iter().any(|item| matches!(item, Item::Star(_)));
+        let all = star.then_some("*").into_iter().chain(items.iter().map(String::as_str));
+        out.push(piece("point", &format!("SELECT {}", all.collect::<Vec<_>>().join(", ")), &[]));
+        return out;
+    };
+    let mut keys: Vec<String> = Vec::new();
+    for expr in statement.group_by.iter().filter(|expr| !is_window(expr)) {
+        let text = canonical::text(expr);
+        if !keys.contains(&text) {
+            keys.push(text);
+        }
+    }
+    for (node, text) in aggregate.keys.iter().zip(&keys) {
+        out.push(by_series(node, plan, &format!("GROUP BY {text}")));
+    }
+    out.extend(aggregates.iter().map(|text| piece("point", &format!("adds to {text}"), &[])));
+    out.extend(over.iter().map(|text| piece("point", text, &[])));
+    if let Some(having) = &statement.having {
+        out.push(piece("window", &format!("HAVING {}", canonical::text(having)), &[]));
+    }
+    out.push(piece("window", &format!("SELECT {}", items.join(", ")), &[]));
+    out
+}
+
+fn conjuncts(expr: &Expr, out: &mut Vec<String>) {
+    match &expr.kind {
+        ExprKind::And(list) => list.iter().for_each(|part| conjuncts(part, out)),
+        _ => out.push(canonical::text(expr)),
+    }
+}
+
+/// What its columns decide: the series, unless one of them is a field.
+fn by_series(node: &Node, plan: &Plan, text: &str) -> String {
+    let (mut field, mut unless) = (node.needs_point(), Vec::new());
+    node.visit(&mut |node| {
+        let Node::Column(number) = node else { return };
+        let Some(column) = plan.columns.get(*number) else { return };
+        match column.scope {
+            Scope::Field => field = true,
+            Scope::Any if !unless.contains(&column.name.as_str()) => unless.push(&column.name),
+            Scope::Any | Scope::Tag => {}
+        }
+    });
+    match field {
+        true => piece("point", text, &[]),
+        false => piece("series", text, &unless),
+    }
+}
+
+fn piece(per: &str, text: &str, unless: &[&str]) -> String {
+    let unless = list(unless.iter().map(|name| quoted(name)));
+    format!("{{\"per\":\"{per}\",\"text\":{},\"unless\":{unless}}}", quoted(text))
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(","))
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_plugin_api::plugin::Level;
+    use headwater_plugin_api::testkit;
+
+    use crate::sql::Sql;
+
+    fn explained(query: &str) -> String {
+        let config = format!("explain = true\nquery = '''{query}'''");
+        let driven = testkit::processor::<Sql>(&config).map_err(|e| e.to_string()).unwrap();
+        let logs = driven.host.logs.lock().unwrap();
+        assert_eq!(logs.len(), 1, "{logs:?}");
+        assert_eq!(logs[0].0, Level::Information);
+        logs[0].1.clone()
+    }
+
+    #[test]
+    fn a_window_tells_series_points_and_windows_apart() {
+        let text = explained(
+            "CREATE STREAM w AS SELECT window_start(), host, avg(v) AS \"a\"\"b\" FROM cpu \
+             WHERE cpu = 'x' AND field('v') > 1 AND tag('z') LIKE 'q%' \
+             GROUP BY time('1m'), host HAVING count(*) > 2",
+        );
+        let expected = concat!(
+            r#"{"statements":[{"name":"w","reads":"cpu","window":"time('1m')","step_ns":60000000000,"star":false,"#,
+            r#""columns":[{"name":"window_start()","text":"window_start()","role":"window_start","time":true},"#,
+            r#"{"name":"host","text":"host","role":"key","time":false},"#,
+            r#"{"name":"a\"b","text":"avg(v)","role":"field","time":false}],"#,
+            r#""work":[{"per":"series","text":"WHERE cpu = 'x'","unless":["cpu"]},"#,
+            r#"{"per":"point","text":"WHERE field('v') > 1","unless":[]},"#,
+            r#"{"per":"series","text":"WHERE tag('z') LIKE 'q%'","unless":[]},"#,
+            r#"{"per":"series","text":"GROUP BY host","unless":["host"]},"#,
+            r#"{"per":"point","text":"adds to avg(v)","unless":[]},"#,
+            r#"{"per":"point","text":"adds to count(*)","unless":[]},"#,
+            r#"{"per":"window","text":"HAVING count(*) > 2","unless":[]},"#,
+            r#"{"per":"window","text":"SELECT window_start(), host, avg(v)","unless":[]}]}]}"#,
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_chain_of_projections() {
+        let text = explained("SELECT *, time AS t, v + 1 AS w FROM *; SELECT time, w FROM a");
+        let expected = concat!(
+            r#"{"statements":[{"name":null,"reads":"*","window":null,"step_ns":null,"star":true,"#,
+            r#""columns":[{"name":"t","text":"time","role":"field","time":true},"#,
+            r#"{"name":"w","text":"v + 1","role":"field","time":false}],"#,
+            r#""work":[{"per":"point","text":"SELECT *, time, v + 1","unless":[]}]},"#,
+            r#"{"name":"a_sql","reads":"a","window":null,"step_ns":null,"star":false,"#,
+            r#""columns":[{"name":"time","text":"time","role":"time","time":true},"#,
+            r#"{"name":"w","text":"w","role":"field","time":false}],"#,
+            r#""work":[{"per":"point","text":"SELECT time, w","unless":[]}]}]}"#,
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn rows_tell_which_statement_made_them() {
+        let config = "explain = true\nquery = \"CREATE STREAM a AS SELECT v FROM m; \
+                      CREATE STREAM a AS SELECT v + 1 AS w FROM a\"\ndrop_original = true";
+        let mut driven = testkit::processor::<Sql>(config).map_err(|e| e.to_string()).unwrap();
+        let mut builder = headwater_plugin_api::batch::BatchBuilder::default();
+        builder.point("m").field("v", 1_i64).finish(5).unwrap();
+        let batch = builder.finish().unwrap();
+        let (made, result) = driven.process(0, batch);
+        result.unwrap();
+        let mut seen: Vec<(u64, String)> = made
+            .batches
+            .iter()
+            .map(|batch| (batch.sequence(), testkit::lines([batch]).concat()))
+            .collect();
+        seen.sort();
+        assert_eq!(seen, [(0, "a v=1i 5".to_owned()), (1, "a w=2i 5".to_owned())]);
+    }
+}

@@ -1,0 +1,267 @@
+//! Sessions: windows of a group that last until it is silent.
+//!
+//! Points at most the gap apart belong together. A session that must close early, for want of room,
+//! is not remembered as emitted: what comes for it later begins a session of its own.
+
+use headwater_plugin_api::batch::Batch;
+use headwater_plugin_api::plugin::Control;
+use headwater_plugin_api::window::{
+    ClosedSession, Closing, Feed, Grid, SessionPlace, Sessions, Sources,
+};
+
+use super::grouping::TIDY_MIN;
+use super::slots::{Closed, Slots, numbers};
+use super::tumbling::{STATE_FACTOR, policy};
+use super::{CALL_ROWS, Form, MakePoints, Results, Shared, Work, accumulate};
+use crate::plan::Aggregate;
+use crate::statement::{Late, NO_GROUP, Settings};
+
+/// There is no session: the point is refused.
+const NO_SLOT: u32 = u32::MAX;
+
+/// Sessions by group.
+pub struct Session {
+    sessions: Sessions,
+    gap: i64,
+    slots: Slots,
+    /// The last call had no room for all rows.
+    more: bool,
+    early: u64,
+    /// Sessions that were closed since groups were counted.
+    closed: usize,
+    aggregate: Aggregate,
+}
+
+impl Session {
+    pub fn new(gap: i64, settings: &Settings, aggregate: &Aggregate) -> Self {
+        let groups = settings.max_groups as usize;
+        let max = groups.saturating_mul(STATE_FACTOR).max(TIDY_MIN);
+        let policy = policy(Grid::new(gap, 0), settings);
+        Session {
+            sessions: Sessions::new(policy, gap, max, groups),
+            gap,
+            slots: Slots::new(aggregate),
+            more: false,
+            early: 0,
+            closed: 0,
+            aggregate: aggregate.clone(),
+        }
+    }
+
+    /// Finds the slots of rows, up to the first for which there is no room.
+    fn assign(
+        &mut self,
+        shared: &Shared,
+        work: &mut Work<'_>,
+        rows: &[u32],
+        groups: &[u32],
+        slots: &mut Vec<u32>,
+    ) {
+        let table = work.batch.tables().rows();
+        for (at, &group) in rows.iter().zip(groups) {
+            if group == NO_GROUP {
+                work.results.counts.overflow += 1;
+                slots.push(NO_SLOT);
+                continue;
+            }
+            let row = &table[*at as usize];
+            let hash = || shared.groups.table.hash(group);
+            slots.push(match self.sessions.place(work.feed, group, hash, row.time) {
+                SessionPlace::Open(slot) => slot,
+                SessionPlace::Late => {
+                    work.results.counts.late += 1;
+                    if shared.late == Late::Pass {
+                        shared.writer.late(work, row);
+                    }
+                    NO_SLOT
+                }
+                SessionPlace::Future => {
+                    work.results.counts.future += 1;
+                    NO_SLOT
+                }
+                SessionPlace::Full => return,
+            });
+        }
+    }
+
+    /// Makes the rows of sessions that were closed.
+    fn emit(&mut self, shared: &mut Shared, results: &mut Results<'_>, list: Vec<ClosedSession>) {
+        if list.is_empty() {
+            return;
+        }
+        self.closed += list.len();
+        let closed = |session: ClosedSession| Closed {
+            group: session.group,
+            slot: session.slot,
+            more: session.more,
+            span: session.span,
+            delivery: session.delivery,
+        };
+        let mut closed: Vec<Closed> = list.into_iter().map(closed).collect();
+        let table = &shared.groups.table;
+        closed.sort_unstable_by(|a, b| {
+            let by_key = || table.key(a.group).cmp(table.key(b.group));
+            a.span.end.cmp(&b.span.end).then_with(by_key).then(a.span.start.cmp(&b.span.start))
+        });
+        self.slots.emit(shared, results, &mut closed);
+        self.compact();
+    }
+
+    /// Gives up slots when most of them are no longer needed.
+    fn compact(&mut self) {
+        if self.sessions.is_empty() {
+            self.sessions.release();
+            self.slots.content.clear();
+        } else if let Some(map) = self.sessions.compact() {
+            self.slots.renumber(&self.aggregate, &map);
+        }
+    }
+
+    /// Forgets the groups that have no session.
+    fn tidy(&mut self, shared: &mut Shared) {
+        let mut used = vec![false; shared.groups.table.len()];
+        self.sessions.used(&mut used);
+        shared.writer.forget_groups();
+        shared.groups.retain(&used);
+        self.sessions.renumber(&numbers(&used));
+        self.closed = 0;
+    }
+
+    fn take(&mut self, shared: &Shared, closing: Closing, most: usize) -> Vec<ClosedSession> {
+        let table = &shared.groups.table;
+        self.sessions.take_due(closing, most, &|group| table.hash(group))
+    }
+}
+
+impl Form for Session {
+    fn observe(&mut self, now: i64, batch: &Batch) -> Feed {
+        self.sessions.observe(now, batch)
+    }
+
+    fn control(&mut self, now: i64, control: Control) {
+        self.sessions.control(now, control);
+    }
+
+    fn sources(&mut self) -> &mut Sources {
+        self.sessions.sources_mut()
+    }
+
+    fn hold_delivery(&mut self, batch: &Batch) {
+        self.sessions.hold_delivery(batch);
+    }
+
+    fn place<'a>(
+        &mut self,
+        shared: &mut Shared,
+        work: &mut Work<'_>,
+        rows: &'a [u32],
+        points: MakePoints<'_, 'a>,
+    ) {
+        let groups = std::mem::take(&mut shared.groups.of_rows);
+        let mut slots = self.slots.take_list();
+        let mut from = 0;
+        while from < rows.len() {
+            slots.clear();
+            self.assign(shared, work, &rows[from..], &groups[from..], &mut slots);
+            let rest = &rows[from..];
+            let content = &mut self.slots.content;
+            content.grow(self.sessions.slots());
+            let mut start = 0;
+            for run in slots.split(|slot| *slot == NO_SLOT) {
+                if !run.is_empty() {
+                    let rows = &rest[start..start + run.len()];
+                    accumulate(content, &mut work.results, run, &points(rows));
+                }
+                start += run.len() + 1;
+            }
+            from += slots.len();
+            if from < rows.len() {
+                self.sessions.hold_delivery(work.batch);
+                shared.writer.finish_late(shared.late, work);
+                self.sessions.force_oldest();
+                let closed = self.take(shared, Closing::Forced, usize::MAX);
+                if closed.is_empty() {
+                    work.results.counts.windows += (rows.len() - from) as u64;
+                    break;
+                }
+                self.emit(shared, &mut work.results, closed);
+            }
+        }
+        self.slots.put_list(slots);
+        shared.groups.of_rows = groups;
+        shared.writer.finish_late(shared.late, work);
+    }
+
+    fn make_room(&mut self, shared: &mut Shared, results: &mut Results<'_>, flush: bool) {
+        if flush {
+            let table = &shared.groups.table;
+            let closed = self.sessions.restart(&|group| table.hash(group));
+            self.emit(shared, results, closed);
+        }
+        self.tidy(shared);
+    }
+
+    fn close(
+        &mut self,
+        shared: &mut Shared,
+        results: &mut Results<'_>,
+        now: i64,
+        closing: Closing,
+    ) -> bool {
+        self.sessions.set_now(now);
+        let most = if closing == Closing::Due { CALL_ROWS } else { usize::MAX };
+        let closed = self.take(shared, closing, most);
+        self.more = closed.len() >= most;
+        self.emit(shared, results, closed);
+        let table = &shared.groups.table;
+        if self.sessions.expire(&|group| table.hash(group)) {
+            shared.groups.stale = true;
+            self.compact();
+        }
+        let early = self.sessions.closed_early();
+        results.counts.early += early.saturating_sub(self.early);
+        self.early = early;
+        let known = shared.groups.table.len();
+        if known <= TIDY_MIN || self.closed * 2 < known {
+            return false;
+        }
+        self.closed = 0;
+        let mut used = vec![false; known];
+        self.sessions.used(&mut used);
+        let untidy = used.iter().filter(|used| **used).count() * 2 < known;
+        if untidy {
+            self.tidy(shared);
+        }
+        untidy
+    }
+
+    fn is_emitting(&self) -> bool {
+        self.more
+    }
+
+    fn open_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    fn next_due(&self, now: i64) -> Option<i64> {
+        // A session that is opened from now on closes no earlier than one of the present.
+        let end = now.saturating_add(self.gap).saturating_add(self.sessions.policy().delay);
+        Some(self.sessions.next_due().map_or(end, |due| due.min(end)))
+    }
+
+    fn watermark(&self, stamp_end: bool) -> i64 {
+        self.sessions.low_watermark(stamp_end)
+    }
+
+    fn byte_size(&mut self) -> usize {
+        self.sessions.byte_size() + self.slots.byte_size()
+    }
+
+    fn release(&mut self) -> bool {
+        self.sessions.release();
+        if self.sessions.is_empty() {
+            self.slots.release(&self.aggregate);
+        }
+        self.sessions.is_empty()
+    }
+}
