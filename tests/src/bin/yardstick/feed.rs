@@ -51,8 +51,7 @@ pub fn tcp(to: SocketAddr, text: &[u8], connections: usize) -> io::Result<()> {
 }
 
 /// Through a socket in the file system.
-pub fn unix(to: &Path, path: &Path) -> io::Result<()> {
-    let mut stream = UnixStream::connect(to)?;
+pub fn unix(mut stream: UnixStream, path: &Path) -> io::Result<()> {
     io::copy(&mut File::open(path)?, &mut stream)?;
     stream.shutdown(Shutdown::Write)?;
     stream.set_read_timeout(Some(PATIENCE))?;

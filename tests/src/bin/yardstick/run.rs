@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -142,9 +143,10 @@ impl Job<'_> {
             }
             Feed::Unix => {
                 let to = agent.folder().join("socket");
-                agent.until("a listening socket", |_| to.exists().then_some(()));
+                // The file is there a moment before anybody listens.
+                let stream = agent.until("a listening socket", |_| UnixStream::connect(&to).ok());
                 fed.begin = Some(Instant::now());
-                feed::unix(&to, path)
+                feed::unix(stream, path)
             }
             Feed::Udp => {
                 let text = self.made.read()?;
