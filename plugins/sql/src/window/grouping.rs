@@ -18,6 +18,8 @@ pub struct Grouping {
     pub table: Groups,
     /// The groups of the rows at hand, [`NO_GROUP`] for those that have no room.
     pub of_rows: Vec<u32>,
+    /// All of the rows at hand have groups.
+    pub complete: bool,
     pub max: u32,
     /// A window was closed since the table was tidied up: it may hold groups of the past.
     pub stale: bool,
@@ -32,6 +34,7 @@ impl Grouping {
         Grouping {
             table: Groups::new(settings.max_groups),
             of_rows: Vec::new(),
+            complete: false,
             max: settings.max_groups,
             stale: false,
             flush: settings.flush,
@@ -66,6 +69,7 @@ impl Grouping {
         let mut groups = std::mem::take(&mut self.of_rows);
         groups.clear();
         groups.reserve(rows.len());
+        self.complete = true;
         for at in rows {
             let index = table[*at as usize].series;
             groups.push(match work.series.value(index) {
@@ -73,7 +77,10 @@ impl Grouping {
                 _ => match self.of_series(work, index) {
                     Some(group) => group,
                     None if self.can_make_room() => break,
-                    None => NO_GROUP,
+                    None => {
+                        self.complete = false;
+                        NO_GROUP
+                    }
                 },
             });
         }
@@ -103,6 +110,7 @@ impl Grouping {
         let keys: Vec<Vector<'_>> =
             nodes.map(|node| evaluate(node, points, work.results.cx)).collect();
         self.of_rows.clear();
+        self.complete = true;
         let (mut last_key, mut last_group) = (Vec::new(), NO_GROUP);
         for row in 0..points.rows.len() {
             self.key.clear();
@@ -117,6 +125,7 @@ impl Grouping {
                     None => NO_GROUP,
                 };
                 last_key.clone_from(&self.key);
+                self.complete &= last_group != NO_GROUP;
             }
             self.of_rows.push(last_group);
         }

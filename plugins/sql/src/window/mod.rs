@@ -236,6 +236,7 @@ impl WindowState {
         points: MakePoints<'_, 'a>,
     ) {
         std::mem::swap(&mut self.shared.groups.of_rows, groups);
+        self.shared.groups.complete = true;
         self.form.place(&mut self.shared, work, rows, points);
     }
 
@@ -243,6 +244,8 @@ impl WindowState {
         self.shared.writer.finish_late(self.shared.late, work);
         self.form.make_room(&mut self.shared, &mut work.results, false);
         if self.shared.groups.must_flush() {
+            // What is emitted now settles what the batch's points so far came with.
+            self.form.hold_delivery(work.batch);
             self.form.make_room(&mut self.shared, &mut work.results, true);
         }
         self.shared.groups.made_room();

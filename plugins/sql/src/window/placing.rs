@@ -58,7 +58,7 @@ pub fn place<'a, A: Axis>(
     }
     let (first, last) = work.batch.time_range();
     let groups = std::mem::take(&mut shared.groups.of_rows);
-    if !groups.contains(&NO_GROUP)
+    if shared.groups.complete
         && let Some(slot) = axis.place_all(work, first, last)
     {
         add(axis, shared, work, slot, &groups, rows, points);

@@ -218,6 +218,18 @@ fn a_batch_is_settled_with_the_last_window_of_its_points() {
 }
 
 #[test]
+fn a_flush_in_the_middle_of_a_batch_settles_it_with_the_rest() {
+    for form in ["hop('10s', '20s')", "time('10s')", "session('10s')", "rows(5)"] {
+        let query = format!("SELECT host, count(*) AS n FROM m GROUP BY {form}, host");
+        let mut s = stage("max_groups = 2\noverflow = 'flush'", &query);
+        let told = s.feed_watched(0, &["m,host=a a=1 0", "m,host=b a=1 0", "m,host=c a=1 0"]);
+        assert!(!s.made.is_empty() && told.lock().unwrap().is_empty(), "{form}");
+        s.stop(0);
+        assert_eq!(told.lock().unwrap().len(), 1, "{form}");
+    }
+}
+
+#[test]
 fn results_depend_on_neither_batches_nor_order() {
     for (slide, size) in [(10, 30), (4, 10), (1, 7), (9, 10)] {
         let query = format!(
