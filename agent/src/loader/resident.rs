@@ -79,16 +79,21 @@ pub struct Heap {
 
 impl Heap {
     /// So many bytes must have become free since the last time.
-    const WORTHWHILE: usize = 4 << 20;
+    const WORTHWHILE: usize = 512 << 10;
+    /// So many are the end of a burst, whose code is let go as well.
+    const BURST: usize = 4 << 20;
 
     /// Gives back what is free, if that is worthwhile, and code that only a burst needed.
     pub fn release(&mut self) {
         let free = free_bytes();
         self.free = self.free.min(free);
-        if free - self.free >= Self::WORTHWHILE {
+        let freed = free - self.free;
+        if freed >= Self::WORTHWHILE {
             // SAFETY: it takes a number and may be called at any time.
             unsafe { libc::malloc_trim(0) };
             self.free = free_bytes();
+        }
+        if freed >= Self::BURST {
             release_code();
         }
     }

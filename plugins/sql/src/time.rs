@@ -53,7 +53,8 @@ fn month_length(year: i64, month: u32) -> u32 {
 pub fn parse(text: &str) -> Option<i64> {
     let text = text.trim();
     let (day, rest) = match text.find(['T', 't', ' ']) {
-        Some(at) => (&text[..at], &text[at + 1..]),
+        Some(at) if at + 1 < text.len() => (&text[..at], &text[at + 1..]),
+        Some(_) => return None,
         None => (text, ""),
     };
     let mut parts = day.split('-');
@@ -152,8 +153,8 @@ pub fn truncate(unit: &str, nanos: i64) -> Option<i64> {
 
 /// Seconds since the epoch, as exact as a float can be.
 pub fn seconds(nanos: i64) -> f64 {
-    // Apart, so that the nanoseconds are not rounded off first.
-    nanos.div_euclid(SECOND) as f64 + nanos.rem_euclid(SECOND) as f64 / 1e9
+    // Apart, so that the nanoseconds are not rounded off first; both of one sign, so that none are lost.
+    (nanos / SECOND) as f64 + (nanos % SECOND) as f64 / 1e9
 }
 
 /// The units that [`truncate`] knows.
@@ -229,7 +230,16 @@ mod tests {
             assert_eq!(parse(text_in), Some(seconds * SECOND), "{text_in}");
         }
         assert_eq!(parse("2024-01-01T00:00:00.25Z").unwrap() % SECOND, 250_000_000);
-        for bad in ["", "2024", "2023-02-29", "2024-13-01", "2024-01-01T25:00", "3000-01-01", "x"] {
+        for bad in [
+            "",
+            "2024",
+            "2024-05-01T",
+            "2023-02-29",
+            "2024-13-01",
+            "2024-01-01T25:00",
+            "3000-01-01",
+            "x",
+        ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
         for nanos in [0, -1, 1_709_210_096_250_000_000, i64::MIN, i64::MAX] {

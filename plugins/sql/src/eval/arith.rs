@@ -155,6 +155,20 @@ pub fn arith<'a>(
                 zip((x, ac), (y, bc), valid, n, cx, |x: i64, y: i64| span(op, x, y));
             (Data::Interval(values), valid)
         }
+        (Data::Interval(x), Data::Int { values: y, .. }, Mul | Div) => {
+            let (values, valid) = zip((x, ac), (y, bc), valid, n, cx, |x: i64, y: i128| match op {
+                Div if y == 0 => Err(Fault::Zero),
+                Div => whole(Some(shared(x.into(), y))),
+                _ => whole(y.checked_mul(x.into())),
+            });
+            (Data::Interval(values), valid)
+        }
+        (Data::Int { values: x, .. }, Data::Interval(y), Mul) => {
+            let (values, valid) = zip((x, ac), (y, bc), valid, n, cx, |x: i128, y: i64| {
+                whole(x.checked_mul(y.into()))
+            });
+            (Data::Interval(values), valid)
+        }
         (Data::Interval(x), y, Mul | Div) if floats(y).is_some() => {
             let y = floats(y).unwrap_or_default();
             let (values, valid) = zip((x, ac), (&y, bc), valid, n, cx, |x: i64, y: f64| match op {
@@ -189,6 +203,22 @@ pub fn arith<'a>(
 
 fn span(op: ArithOp, x: i64, y: i64) -> Result<i64, Fault> {
     if op == ArithOp::Sub { x.checked_sub(y) } else { x.checked_add(y) }.ok_or(Fault::Overflow)
+}
+
+fn whole(value: Option<i128>) -> Result<i64, Fault> {
+    value.and_then(|value| i64::try_from(value).ok()).ok_or(Fault::Overflow)
+}
+
+/// A quotient, rounded to the nearest integer, a half to the even one. Both fit 65 bits.
+fn shared(x: i128, y: i128) -> i128 {
+    let (down, rest) = (x.div_euclid(y), x.rem_euclid(y));
+    // Towards larger quotients, which for a negative divisor are the lesser ones of the division.
+    let up = if y > 0 { down + 1 } else { down - 1 };
+    match (rest * 2).cmp(&y.abs()) {
+        std::cmp::Ordering::Less => down,
+        std::cmp::Ordering::Greater => up,
+        std::cmp::Ordering::Equal => down + down.rem_euclid(2) * (up - down),
+    }
 }
 
 fn nanos(value: f64) -> Result<i64, Fault> {

@@ -123,9 +123,12 @@ fn boolean(cell: Cell<'_>) -> Outcome<bool> {
     match cell {
         Cell::Bool(value) => Outcome::Value(value),
         Cell::Int(value, _) => Outcome::Value(value != 0),
-        Cell::Text(text) => match text.trim().to_lowercase().as_str() {
-            "t" | "true" | "y" | "yes" | "on" | "1" => Outcome::Value(true),
-            "f" | "false" | "n" | "no" | "off" | "0" => Outcome::Value(false),
+        // Beginnings of the words will do, as in PostgreSQL, if they are those of one word alone.
+        Cell::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "t" | "tr" | "tru" | "true" | "y" | "ye" | "yes" | "on" | "1" => Outcome::Value(true),
+            "f" | "fa" | "fal" | "fals" | "false" | "n" | "no" | "of" | "off" | "0" => {
+                Outcome::Value(false)
+            }
             _ => Outcome::Unreadable,
         },
         _ => Outcome::Kinds,

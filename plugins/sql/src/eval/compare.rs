@@ -69,6 +69,10 @@ pub fn compare<'a>(
     n: usize,
     cx: &mut Context,
 ) -> Vector<'a> {
+    // A text has nothing to become beside a NULL.
+    if a.is_null() || b.is_null() {
+        return Vector::null();
+    }
     let (a, b) = align(a, b, cx);
     if a.is_null() || b.is_null() {
         return Vector::null();

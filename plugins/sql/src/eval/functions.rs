@@ -1,5 +1,7 @@
 //! The scalar functions: names, arguments, results, kernels.
 
+mod texts;
+
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
@@ -8,7 +10,7 @@ use super::{Context, Frame, both, compare, eval, text};
 use crate::ast::ArithOp;
 use crate::plan::Node;
 use crate::time;
-use crate::vector::{Bits, Cell, Data, Kind, Vector};
+use crate::vector::{Bits, Data, Kind, Vector};
 
 macro_rules! functions {
     ($($variant:ident $names:tt $args:tt $min:literal => $result:ident),* $(,)?) => {
@@ -238,7 +240,7 @@ pub fn call<'a>(
             _ => mismatch(args[0].validity(n), n, cx),
         },
         F::FromUnixTime => from_unix_time(&args[0], n, cx),
-        _ => texts(function, &args, n, cx),
+        _ => texts::call(function, &args, n, cx),
     }
 }
 
@@ -285,19 +287,39 @@ fn float_int<'a>(
     Vector::with(Data::Float(values), valid)
 }
 
-/// Rounds to a number of decimal places, halves away from zero, as they are written in decimal.
+/// Rounds to a number of decimal places, halves away from zero, as the number is written in decimal:
+/// 1.005 is a little less than it says.
 fn round_to(value: f64, places: i128) -> f64 {
-    if !(-308..=17).contains(&places) {
+    // No float has digits beyond.
+    let Ok(places @ -400..=400) = i32::try_from(places) else {
         return if places > 0 { value } else { 0.0 };
+    };
+    if (0..=15).contains(&places) {
+        let scale = 10_f64.powi(places);
+        let scaled = value * scale;
+        let fraction = scaled.abs().fract();
+        // Where rounding errors cannot reach a half, there is no need to write it.
+        if scaled.abs() < 1e12 && (fraction - 0.5).abs() > 1e-3 {
+            return scaled.round() / scale + 0.0;
+        }
     }
-    let scale = 10_f64.powi(places.unsigned_abs() as i32);
-    let scaled = if places >= 0 { value * scale } else { value / scale };
-    if scaled.abs() >= 4.5e15 {
-        return value;
+    round_written(value, places).unwrap_or(value)
+}
+
+fn round_written(value: f64, places: i32) -> Option<f64> {
+    let text = format!("{:e}", value.abs());
+    let (mantissa, exponent) = text.split_once('e')?;
+    let mut digits: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).collect();
+    let exponent: i32 = exponent.parse().ok()?;
+    let Ok(keep) = usize::try_from(exponent + 1 + places) else { return Some(0.0) };
+    if keep >= digits.len() {
+        return Some(value + 0.0);
     }
-    // 1.005 is a little less than it says; what is within rounding error of a half counts as one.
-    let nearest = (scaled + scaled.signum() * scaled.abs() * 4.0 * f64::EPSILON).round();
-    if places >= 0 { nearest / scale } else { nearest * scale }
+    let up = digits[keep] >= b'5';
+    digits.truncate(keep);
+    let written: u64 = String::from_utf8(digits).ok()?.parse().unwrap_or(0);
+    let rounded: f64 = format!("{}e{}", written + u64::from(up), -places).parse().ok()?;
+    Some(rounded.copysign(value) + 0.0)
 }
 
 fn coalesce<'a>(args: &'a [Node], frame: &dyn Frame<'a>, cx: &mut Context) -> Vector<'a> {
@@ -433,139 +455,4 @@ fn from_unix_time<'a>(a: &Vector<'a>, n: usize, cx: &mut Context) -> Vector<'a> 
         _ => return mismatch(valid, n, cx),
     };
     Vector::with(Data::Time(values), valid)
-}
-
-/// Functions over text, row by row.
-fn texts<'a>(function: Function, args: &[Vector<'a>], n: usize, cx: &mut Context) -> Vector<'a> {
-    use Function as F;
-    let valid = args.iter().fold(None, |valid, arg| both(&valid, &arg.validity(n)));
-    let Data::Text(values) = &args[0].data else { return mismatch(valid, n, cx) };
-    let is_text = |at: usize| args.get(at).is_none_or(|arg| arg.kind() == Kind::Text);
-    let is_int = |at: usize| args.get(at).is_none_or(|arg| arg.kind() == Kind::Int);
-    let fits = match function {
-        F::Lower | F::Upper | F::Length | F::OctetLength | F::Reverse => true,
-        F::Trim | F::LTrim | F::RTrim | F::StartsWith | F::EndsWith | F::Contains | F::StrPos => {
-            is_text(1)
-        }
-        F::Replace => is_text(1) && is_text(2),
-        F::SplitPart => is_text(1) && is_int(2),
-        F::Substr => is_int(1) && is_int(2),
-        F::Left | F::Right | F::Repeat => is_int(1),
-        F::LPad | F::RPad => is_int(1) && is_text(2),
-        _ => false,
-    };
-    if !fits {
-        return mismatch(valid, n, cx);
-    }
-    let value = |row: usize| -> &Cow<'a, str> { &values[args[0].place(row)] };
-    let text_at = |at: usize, row: usize| match args.get(at).map(|arg| (&arg.data, arg.place(row)))
-    {
-        Some((Data::Text(values), place)) => Some(values[place].as_ref()),
-        _ => None,
-    };
-    let int_at = |at: usize, row: usize| match args.get(at).map(|arg| arg.cell(row)) {
-        Some(Cell::Int(value, _)) => Some(value),
-        _ => None,
-    };
-    let or_none = |at: usize, row: usize| text_at(at, row).unwrap_or_default();
-    let owned = |text: String| Some(Cow::Owned(text));
-    match function {
-        F::StartsWith | F::EndsWith | F::Contains => {
-            let bits = Bits::of(n, |row| {
-                let (text, part) = (value(row), or_none(1, row));
-                match function {
-                    F::StartsWith => text.starts_with(part),
-                    F::EndsWith => text.ends_with(part),
-                    _ => text.contains(part),
-                }
-            });
-            Vector::with(Data::Bool(bits), valid)
-        }
-        F::Length | F::OctetLength | F::StrPos => {
-            let count = |row: usize| {
-                let text = value(row);
-                match function {
-                    F::Length => text.chars().count(),
-                    F::OctetLength => text.len(),
-                    _ => text.find(or_none(1, row)).map_or(0, |at| text[..at].chars().count() + 1),
-                }
-            };
-            let values = (0..n).map(|row| count(row) as i128).collect();
-            Vector::with(Data::Int { values, unsigned: false }, valid)
-        }
-        _ => text::build(valid, n, cx, |row| {
-            let text = value(row);
-            match function {
-                F::Lower => owned(text.to_lowercase()),
-                F::Upper => owned(text.to_uppercase()),
-                F::Reverse => owned(text.chars().rev().collect()),
-                F::Replace => {
-                    let from = or_none(1, row);
-                    if from.is_empty() {
-                        return Some(text.clone());
-                    }
-                    owned(text.replace(from, or_none(2, row)))
-                }
-                F::Trim | F::LTrim | F::RTrim => {
-                    let chars: Vec<char> = text_at(1, row).unwrap_or(" ").chars().collect();
-                    let cut = match function {
-                        F::LTrim => text.trim_start_matches(chars.as_slice()),
-                        F::RTrim => text.trim_end_matches(chars.as_slice()),
-                        _ => text.trim_matches(chars.as_slice()),
-                    };
-                    owned(cut.to_owned())
-                }
-                F::Substr => {
-                    let start = int_at(1, row)?;
-                    let end = match int_at(2, row) {
-                        Some(length) if length < 0 => return None,
-                        Some(length) => start.saturating_add(length),
-                        None => i128::MAX,
-                    };
-                    let skip = start.max(1) - 1;
-                    let take = end.saturating_sub(start.max(1)).max(0);
-                    owned(text.chars().skip(size(skip)).take(size(take)).collect())
-                }
-                F::Left | F::Right => {
-                    let count = int_at(1, row)?;
-                    let all = text.chars().count() as i128;
-                    let count = if count < 0 { (all + count).max(0) } else { count.min(all) };
-                    let skip = if function == F::Right { all - count } else { 0 };
-                    owned(text.chars().skip(size(skip)).take(size(count)).collect())
-                }
-                F::SplitPart => {
-                    let (by, part) = (or_none(1, row), int_at(2, row)?);
-                    let parts: Vec<&str> =
-                        if by.is_empty() { vec![text] } else { text.split(by).collect() };
-                    let at = if part < 0 { parts.len() as i128 + part } else { part - 1 };
-                    let found = usize::try_from(at).ok().and_then(|at| parts.get(at));
-                    owned(found.copied().unwrap_or_default().to_owned())
-                }
-                F::Repeat => {
-                    let times = size(int_at(1, row)?);
-                    // One more than allowed is refused behind this.
-                    let most = super::cast::MAX_TEXT / text.len().max(1) + 1;
-                    owned(text.repeat(times.min(most)))
-                }
-                F::LPad | F::RPad => {
-                    let length = size(int_at(1, row)?).min(super::cast::MAX_TEXT + 1);
-                    let fill: Vec<char> = text_at(2, row).unwrap_or(" ").chars().collect();
-                    let have = text.chars().count();
-                    if have >= length || fill.is_empty() {
-                        return owned(text.chars().take(length).collect());
-                    }
-                    let padding = fill.iter().cycle().take(length - have);
-                    owned(match function {
-                        F::LPad => padding.copied().chain(text.chars()).collect(),
-                        _ => text.chars().chain(padding.copied()).collect(),
-                    })
-                }
-                _ => None,
-            }
-        }),
-    }
-}
-
-fn size(count: i128) -> usize {
-    usize::try_from(count.max(0)).unwrap_or(usize::MAX)
 }

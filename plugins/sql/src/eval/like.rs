@@ -1,5 +1,7 @@
 //! LIKE patterns: `%` for any characters, `_` for one.
 
+use super::text::{lower, small};
+
 /// A compiled pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Like {
@@ -18,25 +20,15 @@ impl Like {
     /// Compiles a pattern; `fold` if letter case does not matter.
     pub fn new(pattern: &str, escape: Option<char>, fold: bool) -> Self {
         let mut parts = Vec::new();
-        let lower = |c: char| c.to_lowercase().collect::<Vec<_>>();
+        let folded = |c: char| Part::Char(if fold { small(c) } else { c });
         let mut chars = pattern.chars();
         while let Some(c) = chars.next() {
             match c {
-                c if Some(c) == escape => {
-                    parts.extend(
-                        chars
-                            .next()
-                            .map(|c| if fold { lower(c) } else { vec![c] })
-                            .unwrap_or_default()
-                            .into_iter()
-                            .map(Part::Char),
-                    );
-                }
+                c if Some(c) == escape => parts.extend(chars.next().map(folded)),
                 '%' if parts.last() == Some(&Part::Many) => {}
                 '%' => parts.push(Part::Many),
                 '_' => parts.push(Part::One),
-                c if fold => parts.extend(lower(c).into_iter().map(Part::Char)),
-                c => parts.push(Part::Char(c)),
+                c => parts.push(folded(c)),
             }
         }
         Like { parts, fold }
@@ -44,7 +36,7 @@ impl Like {
 
     /// Whether all of `text` matches. Time is bounded by the product of both lengths.
     pub fn matches(&self, text: &str) -> bool {
-        if self.fold { self.run(&text.to_lowercase()) } else { self.run(text) }
+        if self.fold { self.run(&lower(text)) } else { self.run(text) }
     }
 
     fn run(&self, text: &str) -> bool {
@@ -108,6 +100,9 @@ mod tests {
         assert!(Like::new("CPU%", Some('\\'), true).matches("cpu-Total"));
         assert!(!Like::new("CPU%", Some('\\'), false).matches("cpu-Total"));
         assert!(Like::new("a!%", Some('!'), false).matches("a%"));
+        // Letter by letter: no letter becomes two, none depends on where it stands.
+        assert!(Like::new("_x", None, true).matches("İx"));
+        assert!(Like::new("%σ", None, true).matches("ΟΔΟΣ"));
         assert!(Like::new("a\\%", None, false).matches("a\\b"));
     }
 

@@ -9,6 +9,34 @@ use super::cast::MAX_TEXT;
 use super::{Context, both};
 use crate::vector::{Bits, Data, Kind, Vector};
 
+/// Small letters, each of one letter, as PostgreSQL has it: the text keeps its length.
+pub fn lower(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.chars().map(small).collect()
+}
+
+/// The small letter of one letter.
+pub fn small(c: char) -> char {
+    c.to_lowercase().next().unwrap_or(c)
+}
+
+/// Capital letters, each of one letter; those that would become several (`ß`) stay.
+pub fn upper(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_uppercase();
+    }
+    let capital = |c: char| {
+        let mut letters = c.to_uppercase();
+        match (letters.next(), letters.next()) {
+            (Some(letter), None) => letter,
+            _ => c,
+        }
+    };
+    text.chars().map(capital).collect()
+}
+
 /// Asks something of each text.
 pub fn test<'a>(
     a: &Vector<'a>,

@@ -1,0 +1,51 @@
+//! Random statements against databases that are not ours: PostgreSQL for expressions and NULL, DuckDB for
+//! windows and aggregates.
+//!
+//! `HEADWATER_SQL_SEED` gives other statements, `HEADWATER_SQL_STATEMENTS` says how many each part runs.
+//! What fails is printed with the seed and in the smallest form that still fails.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
+mod aggregates;
+mod engine;
+mod expressions;
+mod random;
+mod table;
+mod value;
+
+/// What the environment asks for.
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    seed: u64,
+    statements: usize,
+}
+
+/// Reads the environment; without it, some statements.
+fn settings(statements: usize) -> Settings {
+    let read = |name: &str| {
+        let text = std::env::var(name).ok()?;
+        let number = text.parse::<u64>();
+        Some(number.unwrap_or_else(|_| panic!("{name}={text} is no number")))
+    };
+    Settings {
+        seed: read("HEADWATER_SQL_SEED").unwrap_or(1),
+        statements: read("HEADWATER_SQL_STATEMENTS").map_or(statements, |n| n as usize),
+    }
+}
+
+/// Ends a test that found differences.
+fn report(settings: Settings, findings: &[String]) {
+    if findings.is_empty() {
+        return;
+    }
+    // The same part often is to blame for many.
+    let mut kept: Vec<&String> = findings.iter().collect();
+    let mut seen = std::collections::BTreeSet::new();
+    kept.retain(|finding| seen.insert(finding.lines().next()));
+    let shown = kept.into_iter().take(40).map(String::as_str).collect::<Vec<_>>().join("\n\n");
+    panic!(
+        "{} differences; they come again with HEADWATER_SQL_SEED={} HEADWATER_SQL_STATEMENTS={}\n\n{shown}\n",
+        findings.len(),
+        settings.seed,
+        settings.statements
+    );
+}
