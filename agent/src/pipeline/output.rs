@@ -345,18 +345,31 @@ impl Output {
             // The call was given up; its items went back into the buffer.
             return None;
         }
-        queue.writer = 0;
         let items = std::mem::take(&mut queue.inflight);
         drop(queue);
-        self.written.notify_all();
         let taken: u64 = items.iter().map(|item| item.bytes).sum();
         let left = self.after_write(result, items).err().unwrap_or_default();
         let kept: u64 = left.iter().map(|item| item.bytes).sum();
-        let again = (!left.is_empty()).then(|| {
-            let mut queue = self.queue();
+        // Only now is the write over: who closes the output waits until all of it is told or put back.
+        let mut queue = self.queue();
+        if queue.writer == writer {
+            queue.writer = 0;
+        }
+        let again = if left.is_empty() {
+            drop(queue);
+            None
+        } else if queue.closed {
+            drop(queue);
+            self.counters.metrics_dropped.add(left.iter().map(|item| item.points).sum());
+            left.into_iter().for_each(|item| item.settle(Outcome::Aborted));
+            None
+        } else {
             put_back(&mut queue, left);
-            queue.not_before.unwrap_or_else(Instant::now)
-        });
+            let again = queue.not_before.unwrap_or_else(Instant::now);
+            drop(queue);
+            Some(again)
+        };
+        self.written.notify_all();
         self.free(taken.saturating_sub(kept), host);
         again
     }

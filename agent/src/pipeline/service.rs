@@ -237,15 +237,15 @@ impl Service {
         back_off(failures.saturating_add(3))
     }
 
-    /// Hands settlements to the input.
+    /// Hands settlements to the input. They are taken when its turn has come: taken before, they would
+    /// be lost with a stop that comes first.
     pub fn settle(&self) {
-        let settlements = self.input.settlements.take();
-        if settlements.is_empty() {
-            return;
-        }
         let cx = self.intake.core.context();
         let _ = self.slot.call(|instance| {
-            instance.settled(&cx, &settlements);
+            let settlements = self.input.settlements.take();
+            if !settlements.is_empty() {
+                instance.settled(&cx, &settlements);
+            }
             Ok(())
         });
     }
