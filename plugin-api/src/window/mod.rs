@@ -15,10 +15,12 @@
 //! - [`Sources`]: live, catching up, ended; the closing rule as such, for windows of other forms.
 //! - [`Ranges`]: which windows were emitted, in bounded memory.
 //! - [`Groups`]: a table from group keys to dense numbers.
+//! - [`codec`]: how their states are written.
 //! - [`SeriesCache`]: what depends on a series alone, worked out once.
 //!
 //! No clock is read here: `now` is an argument everywhere, in nanoseconds since the epoch.
 
+pub mod codec;
 mod grid;
 mod groups;
 mod hops;
