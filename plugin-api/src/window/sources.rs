@@ -44,6 +44,8 @@ pub struct Sources {
     max_future: i64,
     /// The clock when it was last looked at.
     now: i64,
+    /// When the agent came back after a restart: who fed a window until then may come back too.
+    resumed: Option<i64>,
 }
 
 impl Sources {
@@ -60,6 +62,7 @@ impl Sources {
             hold,
             max_future,
             now: i64::MIN,
+            resumed: None,
         }
     }
 
@@ -75,9 +78,15 @@ impl Sources {
             for source in &mut self.list {
                 source.seen = source.seen.min(now);
             }
+            self.resumed = self.resumed.map(|at| at.min(now));
         }
         self.now = now;
         stepped_back
+    }
+
+    /// Takes note of a restart: windows of before wait `idle` for sources that are yet to come back.
+    pub fn resume(&mut self, now: i64) {
+        self.resumed = Some(now);
     }
 
     /// Takes note of a batch, whether or not its points are of interest.
@@ -200,7 +209,8 @@ impl Sources {
             return ready;
         }
         let held_until = held.unwrap_or(ready.max(self.now)).saturating_add(self.hold);
-        let mut at = ready;
+        let resumed = self.resumed.map_or(ready, |resumed| resumed.saturating_add(self.idle));
+        let mut at = ready.max(resumed);
         for source in &self.list {
             let reached = if source.exact { end } else { ready };
             if source.live || source.event_time >= reached {

@@ -4,6 +4,7 @@ mod accumulate;
 mod ast;
 mod bind;
 mod canonical;
+mod checkpoint;
 mod duration;
 mod emit;
 mod error;

@@ -76,6 +76,13 @@ fn statements(query: &str) -> Result<Vec<Statement>> {
     Ok(statements)
 }
 
+/// A query as its words alone: how it is laid out makes no other query.
+pub fn words(query: &str) -> String {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, query).tokenize().unwrap_or_default();
+    let words = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_) | Token::EOF));
+    words.map(Token::to_string).collect::<Vec<_>>().join(" ")
+}
+
 fn is_blank(token: &TokenWithSpan) -> bool {
     matches!(token.token, Token::Whitespace(_) | Token::EOF)
 }

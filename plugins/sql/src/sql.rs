@@ -9,6 +9,7 @@ use headwater_plugin_api::plugin::{
 use headwater_plugin_api::window::Closing;
 
 use crate::bind::{self, Options};
+use crate::checkpoint::{Checkpoint, Resumed};
 use crate::explain;
 use crate::parse;
 use crate::plan::{Action, Plan, ResultName};
@@ -84,8 +85,10 @@ headwater_plugin_api::config! {
         /// groups with the most values are given up: their results are NULL and counted as
         /// `failures_room`.
         pub distinct_bytes: Size = Size::mib(64),
-        /// Empty: at an orderly stop the open windows are emitted.
-        pub checkpoint: String = String::new(),
+        /// How often the open windows are written to the agent's state folder, so that they go on
+        /// after a crash or a stop; their points count as delivered from then on. Empty for never,
+        /// as without a state folder: at an orderly stop the open windows are emitted then.
+        pub checkpoint: String = "5s".to_owned(),
         /// Logs the plan, as JSON, when it starts; the batches of rows then carry the number of their
         /// statement as their sequence.
         pub explain: bool = false,
@@ -95,18 +98,28 @@ headwater_plugin_api::config! {
     }
 }
 
+/// Shortest time between two checkpoints, nanoseconds.
+const MIN_CHECKPOINT_NS: i64 = 100_000_000;
+
 /// How long a query without windows waits for points before it looks whether memory is to be given
 /// back, nanoseconds.
 const REST_NS: i64 = 10_000_000_000;
 
+/// What the sources of results have in common.
+const OWN_ORIGIN: u64 = 1 << 63;
+
 /// The processor.
 pub struct Sql {
     statements: Vec<Statement>,
+    blueprint: Blueprint,
     drop_original: bool,
     /// Rows carry the number of their statement.
     numbered: bool,
     /// Longest time between two looks at the clock, nanoseconds; none without windows.
     pace: Option<i64>,
+    checkpoint: Option<Checkpoint>,
+    /// Rows of the last checkpoint that are to be sent again.
+    resent: Vec<Batch>,
     host: Host,
     metrics: Metrics,
 }
@@ -198,6 +211,22 @@ fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
     Ok(plans)
 }
 
+/// How often checkpoints are made, in nanoseconds.
+fn checkpoint_every(text: &str) -> Result<Option<i64>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |what: String| Error::config("checkpoint", what);
+    let every: Duration =
+        text.parse().map_err(|error| wrong(format!("{error}; \"\" is for no checkpoints")))?;
+    if every.nanos() < MIN_CHECKPOINT_NS {
+        return Err(wrong(format!(
+            "{text:?} is too short; expected 100ms or more, or \"\" for no checkpoints"
+        )));
+    }
+    Ok(Some(every.nanos()))
+}
+
 /// Whether a statement reads the windows' rows of an earlier one.
 fn is_chained(earlier: &Plan, later: &Plan) -> bool {
     match (&earlier.name, &earlier.action) {
@@ -218,15 +247,7 @@ impl Plugin for Sql {
                 "there is no query; expected one or more SQL statements",
             ));
         }
-        if !config.checkpoint.is_empty() {
-            return Err(Error::config(
-                "checkpoint",
-                format!(
-                    "checkpoints are not supported yet, so {:?} cannot be honoured; set it to \"\", then open windows are emitted at an orderly stop",
-                    config.checkpoint
-                ),
-            ));
-        }
+        let every = checkpoint_every(&config.checkpoint)?;
         let grace = config.grace.nanos();
         match (config.late, grace > 0) {
             (LatePolicy::Update, false) => {
@@ -266,32 +287,64 @@ impl Plugin for Sql {
             flush: config.overflow == Overflow::Flush,
         };
         // The results of each statement are a source of their own.
-        let seed = bytes_hash(config.query.as_bytes()) & !0xff | 1 << 63;
-        let chains: Vec<Vec<u64>> = plans
-            .iter()
-            .enumerate()
-            .map(|(at, plan)| {
-                let earlier = plans[..at].iter().enumerate();
-                earlier.filter(|(_, e)| is_chained(e, plan)).map(|(i, _)| seed + i as u64).collect()
-            })
-            .collect();
+        let seed = bytes_hash(config.query.as_bytes()) & !0xff | OWN_ORIGIN;
         let pace = plans
             .iter()
             .any(|plan| matches!(plan.action, Action::Aggregate(_)))
             .then(|| settings.idle.max(1_000_000_000));
-        let mut statements: Vec<Statement> = plans
-            .into_iter()
-            .enumerate()
-            .map(|(at, plan)| Statement::new(plan, &settings, seed + at as u64))
-            .collect();
-        for (statement, chain) in statements.iter_mut().zip(chains) {
-            if let Some(window) = statement.window_mut() {
-                chain.into_iter().for_each(|origin| window.sources().set_exact(origin));
-            }
-        }
+        let checkpoint = every.filter(|_| pace.is_some() && host.keeps_state());
+        let query = bytes_hash(parse::words(&config.query).as_bytes());
+        let checkpoint = checkpoint.map(|every| Checkpoint::new(every, query, &host));
+        let blueprint = Blueprint { plans, settings, seed };
+        let statements = blueprint.statements();
         let metrics = Metrics::new(&host);
         let (drop_original, numbered) = (config.drop_original, config.explain);
-        Ok(Sql { statements, drop_original, numbered, pace, host, metrics })
+        Ok(Sql {
+            statements,
+            blueprint,
+            drop_original,
+            numbered,
+            pace,
+            checkpoint,
+            resent: Vec::new(),
+            host,
+            metrics,
+        })
+    }
+
+    fn stop(&mut self, _cx: &Context<'_>) -> Result<(), Error> {
+        if let Some(checkpoint) = &mut self.checkpoint {
+            checkpoint.end(&self.statements);
+        }
+        Ok(())
+    }
+}
+
+/// What statements are made of.
+struct Blueprint {
+    plans: Vec<Plan>,
+    settings: Settings,
+    seed: u64,
+}
+
+impl Blueprint {
+    /// Statements that have seen nothing.
+    fn statements(&self) -> Vec<Statement> {
+        let Blueprint { plans, settings, seed } = self;
+        let origin = |at: usize| seed + at as u64;
+        let made = plans.iter().enumerate();
+        made.map(|(at, plan)| {
+            let mut statement = Statement::new(plan.clone(), settings, origin(at));
+            for (earlier, of) in plans[..at].iter().enumerate() {
+                if is_chained(of, plan)
+                    && let Some(window) = statement.window_mut()
+                {
+                    window.sources().set_exact(origin(earlier));
+                }
+            }
+            statement
+        })
+        .collect()
     }
 }
 
@@ -302,6 +355,7 @@ impl Processor for Sql {
         mut batch: Batch,
         out: &mut Sink<'_>,
     ) -> Result<(), Error> {
+        self.resume(cx.now());
         let mut made = Vec::new();
         let took = self.run(cx.now(), 0, &batch, &mut made);
         self.close(cx.now(), Closing::Due, &mut made);
@@ -317,9 +371,13 @@ impl Processor for Sql {
 
     fn tick(&mut self, cx: &Context<'_>, out: &mut Sink<'_>) -> Result<Option<i64>, Error> {
         let now = cx.now();
+        self.resume(now);
         let mut made = Vec::new();
         self.close(now, Closing::Due, &mut made);
         self.end(now, made, false, out);
+        if let Some(checkpoint) = &mut self.checkpoint {
+            checkpoint.tick(now, &mut self.statements);
+        }
         let mut holds = false;
         for statement in &mut self.statements {
             holds |= statement.rest(now);
@@ -335,7 +393,9 @@ impl Processor for Sql {
                     if window.is_emitting() { Some(now) } else { window.next_due(now) }
                 },
             );
-        Ok(Some(next.min().unwrap_or(i64::MAX).min(now.saturating_add(pace))))
+        let checkpoint = self.checkpoint.as_ref().and_then(Checkpoint::next);
+        let next = next.chain(checkpoint).min().unwrap_or(i64::MAX);
+        Ok(Some(next.min(now.saturating_add(pace))))
     }
 
     fn control(
@@ -345,16 +405,42 @@ impl Processor for Sql {
         out: &mut Sink<'_>,
     ) -> Result<(), Error> {
         let now = cx.now();
+        self.resume(now);
         self.statements.iter_mut().for_each(|statement| statement.control(now, control));
-        let closing = if control == Control::Stop { Closing::All } else { Closing::Due };
         let mut made = Vec::new();
-        self.close(now, closing, &mut made);
-        self.end(now, made, control == Control::Stop, out);
+        self.close(now, Closing::Due, &mut made);
+        let stops = control == Control::Stop;
+        self.end(now, made, stops, out);
+        if stops {
+            self.stop_statements(now, out);
+        }
         Ok(())
     }
 }
 
 impl Sql {
+    /// Takes up what the last checkpoint holds, before anything else.
+    fn resume(&mut self, now: i64) {
+        let Some(checkpoint) = &mut self.checkpoint else { return };
+        match checkpoint.resume(now, &mut self.statements) {
+            Resumed::Nothing => {}
+            Resumed::Rows(rows) => self.resent = rows,
+            Resumed::Spoilt => self.statements = self.blueprint.statements(),
+        }
+    }
+
+    /// At an orderly stop: open windows go on from the checkpoint after the next start, or are emitted.
+    fn stop_statements(&mut self, now: i64, out: &mut Sink<'_>) {
+        if let Some(checkpoint) = &mut self.checkpoint
+            && checkpoint.stop(&mut self.statements)
+        {
+            return;
+        }
+        let mut made = Vec::new();
+        self.close(now, Closing::All, &mut made);
+        self.end(now, made, true, out);
+    }
+
     /// Gives a batch to the statements from `first` on that read it, and what they make of it to
     /// those behind them. Whether any took a point.
     fn run(&mut self, now: i64, first: usize, batch: &Batch, out: &mut Vec<Batch>) -> bool {
@@ -364,7 +450,16 @@ impl Sql {
                 continue;
             }
             let mut made = Vec::new();
-            took |= self.statements[at].apply(now, batch, &mut made);
+            took |= match &mut self.checkpoint {
+                Some(checkpoint) if self.statements[at].window().is_some() => {
+                    let mut bare = batch.clone();
+                    let delivery = bare.take_delivery();
+                    let took = self.statements[at].apply(now, &bare, &mut made);
+                    checkpoint.hold(delivery, took);
+                    took
+                }
+                _ => self.statements[at].apply(now, batch, &mut made),
+            };
             self.pass_on(now, at, made, out);
         }
         took
@@ -407,7 +502,16 @@ impl Sql {
 
     /// Hands on what was made, and tells what was counted.
     fn end(&mut self, now: i64, made: Vec<Batch>, at_once: bool, out: &mut Sink<'_>) {
-        made.into_iter().for_each(|batch| out.push(batch));
+        let resent = std::mem::take(&mut self.resent);
+        for mut batch in resent.into_iter().chain(made) {
+            // What is no window's row carries its points' own handle.
+            if let Some(checkpoint) = &mut self.checkpoint
+                && batch.origin() & OWN_ORIGIN != 0
+            {
+                checkpoint.send(&mut batch);
+            }
+            out.push(batch);
+        }
         let metrics = &self.metrics;
         for statement in &mut self.statements {
             let counts = statement.take_counts();

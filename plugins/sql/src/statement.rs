@@ -5,6 +5,7 @@ use std::sync::Arc;
 use headwater_plugin_api::batch::layout::Row;
 use headwater_plugin_api::batch::{Batch, PointRef, SeriesRef};
 use headwater_plugin_api::plugin::Control;
+use headwater_plugin_api::window::codec::{Read, Reader};
 use headwater_plugin_api::window::{Closing, SeriesCache};
 
 use crate::emit::{self, Base, Column, Emitted, Emitter};
@@ -435,6 +436,21 @@ impl Statement {
         let lists: usize = lists.iter().map(|list| list.capacity() * 4).sum();
         let window = self.window.as_mut().map_or(0, WindowState::byte_size);
         lists + window + self.series.byte_size()
+    }
+
+    /// Writes all that a checkpoint keeps.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        self.window.iter().for_each(|window| window.write(out));
+    }
+
+    /// Reads what the same statement wrote, when it has seen nothing.
+    pub fn read(&mut self, now: i64, from: &mut Reader<'_>) -> Read<()> {
+        if let (Some(window), Action::Aggregate(aggregate)) = (&mut self.window, &self.plan.action)
+        {
+            window.read(aggregate, now, from)?;
+            (self.fed, self.took) = (Some(now), Some(now));
+        }
+        Ok(())
     }
 
     /// Takes a message. What it closes is emitted by [`close`](Self::close).

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
+use crate::window::codec::{Broken, Read, Reader, put, put_time};
+
 /// The last sessions that were emitted, by the hash of their group.
 #[derive(Debug)]
 pub(super) struct Memory {
@@ -76,6 +78,33 @@ impl Memory {
         }
         let at = spans.partition_point(|span| span.1 < from);
         spans.get(at).is_some_and(|span| span.0.saturating_sub(gap) <= time)
+    }
+
+    /// Writes the sessions, in the order in which they are forgotten.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        put(out, self.order.len() as u64);
+        let mut next: HashMap<u64, usize, BuildHasherDefault<Same>> = HashMap::default();
+        for hash in &self.order {
+            let at = next.entry(*hash).or_default();
+            let span = self.spans.get(hash).and_then(|spans| spans.get(*at));
+            let (start, last) = span.copied().unwrap_or_default();
+            *at += 1;
+            out.extend_from_slice(&hash.to_le_bytes());
+            put_time(out, start);
+            put_time(out, last);
+        }
+    }
+
+    /// Reads sessions where there are none.
+    pub fn read(&mut self, from: &mut Reader<'_>) -> Read<()> {
+        for _ in 0..from.count(24)? {
+            let (hash, start, last) = (from.word()?, from.time()?, from.time()?);
+            if start > last {
+                return Err(Broken);
+            }
+            self.insert(hash, start, last);
+        }
+        Ok(())
     }
 
     /// Gives back memory, but for the last sessions.

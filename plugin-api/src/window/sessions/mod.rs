@@ -3,6 +3,7 @@
 mod closing;
 mod memory;
 mod numbers;
+mod state;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};

@@ -7,6 +7,7 @@ use headwater_plugin_api::testkit::{self, Driven};
 use std::sync::{Arc, Mutex};
 
 mod aggregates;
+mod checkpoint;
 mod hop;
 mod memory;
 mod naive;
@@ -544,7 +545,6 @@ fn options_that_cannot_be_honoured_are_refused() {
     const QUERY: &str = "query = 'SELECT avg(a) AS a FROM m GROUP BY time(10s)'\n";
     check("", "query", "there is no query");
     check("query = '''\nSELECT a\nFRM m'''", "query", "line 2, column 5, at `m`");
-    check(&format!("{QUERY}checkpoint = '5s'"), "checkpoint", "not supported yet");
     check(&format!("{QUERY}late = 'update'"), "grace", "longer than 0s");
     check(&format!("{QUERY}grace = '5s'"), "grace", "alone");
     check(&format!("{QUERY}tags = ['b']"), "tags", "no statement selects a column `b`");

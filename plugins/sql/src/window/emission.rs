@@ -3,6 +3,7 @@
 use headwater_plugin_api::batch::layout::Row;
 use headwater_plugin_api::batch::{Batch, PointRef};
 use headwater_plugin_api::plugin::Delivery;
+use headwater_plugin_api::window::codec::{Broken, Read, Reader, put, put_time};
 use headwater_plugin_api::window::{Groups, Span};
 
 use super::{Results, Work};
@@ -199,6 +200,31 @@ impl Emission {
         self.content.byte_size() + self.groups.capacity() * 4
     }
 
+    /// Writes the window, and which rows are still to come.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        put_time(out, self.span.start);
+        put_time(out, self.span.end);
+        self.content.write(out);
+        let rest = self.groups.get(self.at..).unwrap_or_default();
+        put(out, rest.len() as u64);
+        rest.iter().for_each(|group| put(out, u64::from(*group)));
+    }
+
+    /// Reads what was written.
+    pub fn read(aggregate: &Aggregate, groups: usize, from: &mut Reader<'_>) -> Read<Emission> {
+        let span = Span { start: from.time()?, end: from.time()? };
+        let content = read_content(aggregate, groups, from)?;
+        let mut rest = Vec::new();
+        for _ in 0..from.count(1)? {
+            let group = u32::try_from(from.number()?).map_err(|_| Broken)?;
+            if group as usize >= content.len() {
+                return Err(Broken);
+            }
+            rest.push(group);
+        }
+        Ok(Emission { span, content, groups: rest, at: 0, delivery: None })
+    }
+
     /// Makes up to `room` of the rows that are still to come; whether these were all.
     pub fn go_on(
         &mut self,
@@ -220,6 +246,34 @@ impl Emission {
         writer.settle(from, &mut self.delivery, done, results.out);
         done
     }
+}
+
+/// Writes what may be there.
+pub fn write_option(emission: Option<&Emission>, out: &mut Vec<u8>) {
+    out.push(u8::from(emission.is_some()));
+    emission.iter().for_each(|emission| emission.write(out));
+}
+
+/// Reads what may be there.
+pub fn read_option(
+    aggregate: &Aggregate,
+    groups: usize,
+    from: &mut Reader<'_>,
+) -> Read<Option<Emission>> {
+    match from.flags(1)? {
+        0 => Ok(None),
+        _ => Emission::read(aggregate, groups, from).map(Some),
+    }
+}
+
+/// Reads accumulators that are indexed by group.
+pub fn read_content(
+    aggregate: &Aggregate,
+    groups: usize,
+    from: &mut Reader<'_>,
+) -> Read<Accumulators> {
+    let content = Accumulators::read(&aggregate.aggregates, from)?;
+    if content.len() > groups { Err(Broken) } else { Ok(content) }
 }
 
 /// Groups of windows as a frame.
