@@ -45,6 +45,10 @@ impl Statement {
         Statement { window, written, keys, items, filter, having }
     }
 
+    pub fn has_having(&self) -> bool {
+        self.having.is_some()
+    }
+
     fn clause(word: &str, condition: &Option<String>) -> String {
         condition.as_ref().map_or_else(String::new, |text| format!(" {word} {text}"))
     }

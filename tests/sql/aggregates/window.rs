@@ -114,6 +114,11 @@ impl Window {
         matches!(self, Window::Rows { .. })
     }
 
+    /// Whether further points leave the start of a window where it is.
+    pub fn starts_are_fixed(&self) -> bool {
+        matches!(self, Window::Tumbling { .. } | Window::Hop { .. })
+    }
+
     /// A length of time after which a window is over for the row that opened it, if no other came.
     pub fn length(&self) -> i64 {
         match self {
