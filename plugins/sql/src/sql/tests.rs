@@ -550,6 +550,7 @@ fn options_that_cannot_be_honoured_are_refused() {
     check(&format!("{QUERY}grace = '5s'"), "grace", "alone");
     check(&format!("{QUERY}tags = ['b']"), "tags", "no statement selects a column `b`");
     check(&format!("{QUERY}max_groups = 0"), "max_groups", "room");
+    check(&format!("{QUERY}distinct_bytes = 0"), "distinct_bytes", "set a size such as");
     check(&format!("{QUERY}late = 'now'"), "late", "drop");
     check(&format!("{QUERY}[tables.hosts]\nfile = 'x'"), "tables", "joins are not supported yet");
     check(
