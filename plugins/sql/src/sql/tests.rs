@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 mod aggregates;
 mod closing;
 mod hop;
+mod kinds;
 mod memory;
 mod naive;
 mod reference;
