@@ -15,6 +15,7 @@ mod naive;
 mod reference;
 mod rows;
 mod session;
+mod sketches;
 
 const S: i64 = 1_000_000_000;
 /// Noon of some day, in seconds.
