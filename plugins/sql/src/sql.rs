@@ -267,6 +267,12 @@ impl Plugin for Sql {
         if config.max_groups == 0 {
             return Err(Error::config("max_groups", "there must be room for one group"));
         }
+        if config.distinct_bytes.as_usize() == 0 {
+            return Err(Error::config(
+                "distinct_bytes",
+                "without memory each aggregate with DISTINCT would be NULL; set a size such as \"64MiB\", or use approx_distinct, which needs little",
+            ));
+        }
         let plans = plans(&config)?;
         if config.explain {
             host.info(&explain::json(&config.query, &plans));

@@ -11,7 +11,7 @@ use headwater_plugin_api::window::{Closing, SeriesCache};
 use crate::emit::{self, Base, Column, Emitted, Emitter};
 use crate::error::Failures;
 use crate::eval::{self, Context};
-use crate::plan::{Action, Output, Plan, ResultName};
+use crate::plan::{Action, Output, Plan, ResultName, Window};
 use crate::points::{OneSeries, Points, SERIES_FILTERS, ShapePlans};
 use crate::watch::Watch;
 use crate::window::{Results, WindowState, Work};
@@ -96,6 +96,10 @@ pub struct Statement {
     /// Rows of the batch by shape and by which columns are tags.
     order: Vec<u32>,
     starts: Vec<u32>,
+    /// Runs of `order` that are worked on at a time: their part, and from where to where.
+    runs: Vec<(u32, u32, u32)>,
+    /// The rows of all shapes must stay in their order.
+    ordered: bool,
     /// The distinct sets of tags in the batch at hand.
     tag_sets: Vec<u64>,
     /// The set of tags of the first series, and whether any other had another one.
@@ -116,6 +120,8 @@ impl Statement {
             }
             Action::Project { .. } => None,
         };
+        let ordered =
+            matches!(&plan.action, Action::Aggregate(a) if matches!(a.window, Window::Rows { .. }));
         Statement {
             watch: Watch::new(&plan),
             plan: Arc::new(plan),
@@ -131,6 +137,8 @@ impl Statement {
             verdicts: Vec::new(),
             order: Vec::new(),
             starts: Vec::new(),
+            runs: Vec::new(),
+            ordered,
             tag_sets: Vec::new(),
             common_tags: None,
             mixed_tags: false,
@@ -176,11 +184,10 @@ impl Statement {
         let mut took = false;
         let mut cx = Context::new(now);
         self.sort(batch);
-        for part in 0..self.starts.len() - 1 {
-            let (from, to) = (self.starts[part], self.starts[part + 1]);
-            let shape = (part / self.tag_sets.len().max(1)) as u32;
-            if from == to || !self.select(&plan, batch, shape, from as usize..to as usize, &mut cx)
-            {
+        for run in 0..self.runs.len() {
+            let (part, from, to) = self.runs[run];
+            let shape = part / self.tag_sets.len().max(1) as u32;
+            if !self.select(&plan, batch, shape, from as usize..to as usize, &mut cx) {
                 continue;
             }
             let Some(shape) = self.shapes.get(shape) else { continue };
@@ -257,7 +264,7 @@ impl Statement {
     }
 
     /// Sorts the live rows by shape and set of tags, in their order; no list stands for all rows of
-    /// one shape and set.
+    /// one shape and set. Where the order of all counts, they are cut into runs instead.
     fn sort(&mut self, batch: &Batch) {
         let shapes = batch.shape_count();
         self.tag_sets.clear();
@@ -277,8 +284,9 @@ impl Statement {
         self.starts.clear();
         self.starts.resize(shapes * sets + 1, 0);
         self.order.clear();
+        self.runs.clear();
         if shapes == 1 && sets == 1 && batch.selection().is_none() {
-            self.starts[1] = batch.len() as u32;
+            self.runs.push((0, 0, batch.len() as u32));
             return;
         }
         let part = |row: &Row| {
@@ -287,6 +295,18 @@ impl Statement {
             let set = self.tag_sets.iter().position(|known| *known == tags)?;
             Some((row.shape as usize).min(shapes - 1) * sets + set)
         };
+        if self.ordered {
+            for (at, row) in batch.rows() {
+                let Some(part) = part(row) else { continue };
+                let end = self.order.len() as u32;
+                match self.runs.last_mut().filter(|run| run.0 == part as u32) {
+                    Some(run) => run.2 += 1,
+                    None => self.runs.push((part as u32, end, end + 1)),
+                }
+                self.order.push(at as u32);
+            }
+            return;
+        }
         for (_, row) in batch.rows() {
             if let Some(part) = part(row) {
                 self.starts[part + 1] += 1;
@@ -303,6 +323,8 @@ impl Statement {
                 next[part] += 1;
             }
         }
+        let bounds = self.starts.windows(2).zip(0..).map(|(pair, part)| (part, pair[0], pair[1]));
+        self.runs.extend(bounds.filter(|(_, from, to)| from < to));
     }
 
     /// Selects the rows of a shape that the statement reads; whether there are any.
@@ -323,11 +345,26 @@ impl Statement {
         let candidates = if all_rows { table.len() } else { range.len() };
         let order = self.order.get(range).unwrap_or_default();
         // What is to be done with the rows of each series: its group, or nothing.
-        self.verdicts.clear();
-        self.verdicts.extend(self.series.batch_values().map(|info| match info {
+        let verdict = |info: Option<&SeriesInfo>| match info {
             Some(info) if info.reads && info.filters & mask == mask => info.group,
             _ => SKIPPED,
-        }));
+        };
+        self.verdicts.clear();
+        if !all_rows && candidates < batch.series_count() {
+            // A short run is not worth a table of all series.
+            self.rows.clear();
+            self.groups.clear();
+            for &at in order {
+                let group = verdict(self.series.value(table[at as usize].series));
+                if group != SKIPPED {
+                    self.rows.push(at);
+                    self.groups.push(group);
+                }
+            }
+            self.filter(plan, batch, shape_index, cx);
+            return !self.rows.is_empty();
+        }
+        self.verdicts.extend(self.series.batch_values().map(verdict));
         if all_rows && !self.verdicts.contains(&SKIPPED) {
             let verdict = |row: &Row| self.verdicts.get(row.series as usize).copied();
             self.rows.clear();
@@ -418,7 +455,7 @@ impl Statement {
             lists.into_iter().for_each(|list| *list = Vec::new());
             let lists = [&mut self.order, &mut self.starts];
             lists.into_iter().for_each(|list| *list = Vec::new());
-            self.tag_sets = Vec::new();
+            (self.tag_sets, self.runs) = (Vec::new(), Vec::new());
         }
         if self.took.is_some_and(quiet) {
             let done = self.window.as_mut().is_none_or(WindowState::release);
@@ -435,7 +472,7 @@ impl Statement {
         let lists = [&self.rows, &self.groups, &self.verdicts, &self.order, &self.starts];
         let lists: usize = lists.iter().map(|list| list.capacity() * 4).sum();
         let window = self.window.as_mut().map_or(0, WindowState::byte_size);
-        lists + window + self.series.byte_size()
+        lists + self.runs.capacity() * 12 + window + self.series.byte_size()
     }
 
     /// Writes all that a checkpoint keeps.

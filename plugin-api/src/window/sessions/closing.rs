@@ -267,8 +267,11 @@ impl Sessions {
         let later = self.now.saturating_add(1_000_000_000);
         let Policy { delay, grace, hold, .. } = self.policy;
         let ended = self.queue.peek().map(|entry| self.end(entry.0.0).saturating_add(delay));
-        // What a source's progress closes is looked at again each second.
-        let waiting = self.waiting.peek().map(|_| later);
+        // What a source's progress closes is looked at again each second, and when its silence does.
+        let waiting = self.waiting.peek().map(|entry| {
+            let held = self.get(entry.0.1).and_then(|session| session.life.held);
+            self.sources.closes_at(self.end(entry.0.0), true, held).min(later)
+        });
         let held = self.held.front().map(|(held, ..)| held.saturating_add(hold));
         let forced = (!self.forced.is_empty()).then_some(soon);
         let corrected = self.corrected.iter().filter_map(|(id, _)| {

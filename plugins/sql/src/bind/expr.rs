@@ -10,7 +10,7 @@ use crate::ast::{Call, CastTo, Expr, ExprKind, Literal, Scope as ColumnScope};
 use crate::canonical;
 use crate::error::{Area, Result, SqlError};
 use crate::eval::functions::{self, Arg, Function};
-use crate::eval::like::Like;
+use crate::eval::like::{Like, ends_in_escape};
 use crate::eval::{self, Frame};
 use crate::plan::*;
 use crate::vector::{Data, Kind, Vector};
@@ -157,6 +157,14 @@ impl Binder {
                 let value = self.boxed(a, scope)?;
                 self.expect(&value, a.area, &[Kind::Text], "text")?;
                 let text = literal_text(pattern, "a quoted pattern, such as 'web%'")?;
+                if let Some(escape) = escape.filter(|_| ends_in_escape(text, *escape)) {
+                    return err(
+                        pattern.area,
+                        format!(
+                            "the pattern ends in its escape character; write `{escape}{escape}` for that character itself, or ESCAPE '' for none"
+                        ),
+                    );
+                }
                 let pattern = Box::new(Like::new(text, *escape, *fold));
                 Node::Like { value, pattern, negated: *negated }
             }

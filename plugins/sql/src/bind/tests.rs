@@ -207,6 +207,18 @@ fn names_and_kinds_that_do_not_fit() {
                 "expected a quoted pattern",
             ),
             (
+                "SELECT a FROM m WHERE host LIKE 'a%\\'",
+                "line 1, column 33",
+                "'a%\\'",
+                "ends in its escape character; write `\\\\`",
+            ),
+            (
+                "SELECT a FROM m WHERE host NOT ILIKE 'a!!!' ESCAPE '!'",
+                "line 1, column 38",
+                "'a!!!'",
+                "write `!!` for that character itself",
+            ),
+            (
                 "SELECT CASE WHEN a THEN 1 ELSE 'x' END FROM m",
                 "line 1, column 32",
                 "'x'",

@@ -8,12 +8,15 @@ use std::sync::{Arc, Mutex};
 
 mod aggregates;
 mod checkpoint;
+mod closing;
 mod hop;
+mod kinds;
 mod memory;
 mod naive;
 mod reference;
 mod rows;
 mod session;
+mod sketches;
 
 const S: i64 = 1_000_000_000;
 /// Noon of some day, in seconds.
@@ -549,6 +552,7 @@ fn options_that_cannot_be_honoured_are_refused() {
     check(&format!("{QUERY}grace = '5s'"), "grace", "alone");
     check(&format!("{QUERY}tags = ['b']"), "tags", "no statement selects a column `b`");
     check(&format!("{QUERY}max_groups = 0"), "max_groups", "room");
+    check(&format!("{QUERY}distinct_bytes = 0"), "distinct_bytes", "set a size such as");
     check(&format!("{QUERY}late = 'now'"), "late", "drop");
     check(&format!("{QUERY}[tables.hosts]\nfile = 'x'"), "tables", "joins are not supported yet");
     check(

@@ -89,11 +89,20 @@ impl Writer {
     /// Makes rows, of which the last batch is not ended.
     pub fn rows(&mut self, table: &Groups, set: &RowSet<'_>, results: &mut Results<'_>) {
         let Results { aggregate, emitter, cx, out, .. } = results;
-        let all = set.slots.chunks(EMIT_ROWS).zip(set.groups.chunks(EMIT_ROWS));
-        for (chunk, (slots, groups)) in all.enumerate() {
-            let spans = set.spans.part(chunk * EMIT_ROWS, groups.len());
-            let names = &mut self.names;
+        let names = &mut self.names;
+        let mut from = 0;
+        while from < set.groups.len() {
+            let rest = &set.groups[from..];
+            let mut groups = &rest[..rest.len().min(EMIT_ROWS)];
             let known = !names.needs_keys && groups.iter().all(|g| names.get(*g).is_some());
+            if !known {
+                // A key is a tag if it is text: what others are must not show.
+                let keys = groups.iter().map(|group| table.key(*group));
+                groups = &groups[..key::alike(keys, aggregate.keys.len()).max(1)];
+            }
+            let slots = &set.slots[from..from + groups.len()];
+            let spans = set.spans.part(from, groups.len());
+            from += groups.len();
             let decoded = if known { &[] } else { groups };
             let keys = decoded.iter().map(|group| table.key(*group));
             let frame = RowFrame {
