@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 mod aggregates;
 mod hop;
+mod join;
 mod memory;
 mod naive;
 mod reference;
@@ -550,7 +551,11 @@ fn options_that_cannot_be_honoured_are_refused() {
     check(&format!("{QUERY}tags = ['b']"), "tags", "no statement selects a column `b`");
     check(&format!("{QUERY}max_groups = 0"), "max_groups", "room");
     check(&format!("{QUERY}late = 'now'"), "late", "drop");
-    check(&format!("{QUERY}[tables.hosts]\nfile = 'x'"), "tables", "joins are not supported yet");
+    check(
+        &format!("{QUERY}[tables.hosts]\nfile = 'x'"),
+        "tables",
+        "joins with tables are not supported yet",
+    );
     check(
         "late = 'update'\ngrace = '1m'\nquery = 'CREATE STREAM s AS SELECT sum(a) AS a FROM m GROUP BY time(10s); SELECT sum(a) FROM s GROUP BY time(1m)'",
         "late",
