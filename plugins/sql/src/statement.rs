@@ -10,7 +10,7 @@ use headwater_plugin_api::window::{Closing, SeriesCache, Sources};
 use crate::emit::{self, Base, Column, Emitted, Emitter};
 use crate::error::Failures;
 use crate::eval::{self, Context};
-use crate::join::{JoinState, Selected};
+use crate::join::{self, JoinState, Selected};
 use crate::plan::{Action, Output, Plan, ResultName};
 use crate::points::{OneSeries, Points, SERIES_FILTERS, ShapePlans};
 use crate::watch::Watch;
@@ -238,6 +238,9 @@ impl Statement {
         }
         let mut took = false;
         let mut cx = Context::new(now);
+        // Joined rows come in the order of their times, and stay in it.
+        let mut order = plan.reads.is_hidden().then(Vec::new);
+        let before = out.len();
         self.sort(batch);
         for part in 0..self.starts.len() - 1 {
             let (from, to) = (self.starts[part], self.starts[part + 1]);
@@ -275,6 +278,7 @@ impl Statement {
                         &points(&self.rows),
                         &mut self.emitter,
                         &mut cx,
+                        &mut order,
                         out,
                     );
                 }
@@ -288,9 +292,11 @@ impl Statement {
         if let Some(window) = &mut self.window {
             window.hold_delivery(batch);
         } else {
-            let from = out.len();
             self.emitter.finish(out);
-            for made in &mut out[from..] {
+            if let Some(order) = order {
+                join::restore_order(&mut out[before..], &order);
+            }
+            for made in &mut out[before..] {
                 made.set_origin(batch.origin());
                 made.set_delivery(batch.delivery().cloned());
             }
@@ -591,7 +597,8 @@ fn holds<'a>(filter: &'a crate::plan::Node, frame: &OneSeries<'a>, cx: &mut Cont
     eval::eval(filter, frame, cx).trues(1).get(0)
 }
 
-/// Makes a point of each point.
+/// Makes a point of each point; `order` hears of which.
+#[allow(clippy::too_many_arguments)]
 fn project<'a>(
     plan: &'a Plan,
     star: bool,
@@ -599,6 +606,7 @@ fn project<'a>(
     points: &Points<'a>,
     emitter: &mut Emitter,
     cx: &mut Context,
+    order: &mut Option<Vec<u32>>,
     out: &mut Vec<Batch>,
 ) {
     let columns: Vec<Column<'_, '_>> = outputs
@@ -620,6 +628,9 @@ fn project<'a>(
             }
         };
         let star = star.then(|| PointRef::new(points.batch, of));
-        writer.row(Base { name, time: of.time, star }, row, out);
+        let written = writer.row(Base { name, time: of.time, star }, row, out);
+        if let (true, Some(order)) = (written, &mut *order) {
+            order.push(*at);
+        }
     }
 }

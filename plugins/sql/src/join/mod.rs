@@ -29,6 +29,7 @@ mod state;
 use std::collections::VecDeque;
 
 use headwater_plugin_api::batch::Batch;
+use headwater_plugin_api::batch::layout::Row;
 use headwater_plugin_api::plugin::Control;
 use headwater_plugin_api::window::{Closing, Groups, SeriesCache, Sources};
 
@@ -54,6 +55,23 @@ pub struct Selected<'s, 'a> {
     pub emitter: &'s mut Emitter,
     pub counts: &'s mut Counts,
     pub cx: &'s mut Context,
+}
+
+/// Brings rows, which stand by shape, into the order of what they were made of.
+pub fn restore_order(made: &mut [Batch], order: &[u32]) {
+    if order.is_sorted() {
+        return;
+    }
+    let mut rest = order;
+    for batch in made {
+        let (own, later) = rest.split_at(batch.len().min(rest.len()));
+        rest = later;
+        batch.edit_rows(|rows| {
+            let mut sorted: Vec<(u32, Row)> = own.iter().copied().zip(rows.to_vec()).collect();
+            sorted.sort_by_key(|(of, _)| *of);
+            rows.iter_mut().zip(sorted).for_each(|(row, (_, own))| *row = own);
+        });
+    }
 }
 
 /// A join at work.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 mod aggregates;
 mod hop;
 mod join;
+mod join_random;
 mod memory;
 mod naive;
 mod reference;
