@@ -30,6 +30,33 @@ pub struct Feed {
     pub limit: i64,
 }
 
+/// How far the sources have come: which points of a stage that has no windows, but waits for others
+/// up to some time, are due.
+#[derive(Debug, Clone, Copy)]
+pub struct Reached {
+    now: i64,
+    delay: i64,
+    hold: i64,
+    /// The latest end that is due if no catching-up source has a part in it, if one has, and if it
+    /// has been held for too long.
+    live: i64,
+    fed: i64,
+    overdue: i64,
+}
+
+impl Reached {
+    /// Whether what ends at `end` is due. `fed` if a catching-up source has a part in it, which came
+    /// at `since`.
+    #[inline]
+    pub fn is_due(&self, end: i64, fed: bool, since: i64) -> bool {
+        if !fed {
+            return end <= self.live;
+        }
+        let held = since.max(end.saturating_add(self.delay));
+        end <= self.fed || end <= self.overdue && held.saturating_add(self.hold) <= self.now
+    }
+}
+
 /// The sources of a stream.
 ///
 /// It remembers at most [`Sources::MAX`] of them; the one that was silent longest is forgotten then,
@@ -224,6 +251,31 @@ impl Sources {
             at = at.max(until);
         }
         at
+    }
+
+    /// What is due now, by the rule of [`closes_at`](Self::closes_at).
+    pub fn reached(&self) -> Reached {
+        let (now, delay, hold) = (self.now, self.delay, self.hold);
+        let live = now.saturating_sub(delay);
+        let (mut fed, mut overdue) = (live, live);
+        for source in self.list.iter().filter(|source| !source.live) {
+            if source.exact {
+                fed = fed.min(source.event_time);
+                overdue = overdue.min(source.event_time);
+            } else if source.seen.saturating_add(self.idle) > now {
+                let reached = source.event_time.saturating_sub(delay);
+                fed = fed.min(reached);
+                if source.finite {
+                    overdue = overdue.min(reached);
+                }
+            }
+        }
+        Reached { now, delay, hold, live, fed, overdue }
+    }
+
+    /// The least progress of the streams that other statements make; none without such.
+    pub fn exact_progress(&self) -> Option<i64> {
+        self.list.iter().filter(|source| source.exact).map(|source| source.event_time).min()
     }
 
     /// Number of sources that are remembered.

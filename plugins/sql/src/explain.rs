@@ -35,6 +35,11 @@ fn one(query: &str, statement: &Statement, plan: &Plan) -> String {
     let (star, outputs): (bool, &[Output]) = match &plan.action {
         Action::Project { star, outputs } => (*star, outputs),
         Action::Aggregate(aggregate) => (false, &aggregate.outputs),
+        Action::Join(_) | Action::Side(_) => (false, &[]),
+    };
+    let sources = match &statement.join {
+        None => statement.source.area,
+        Some(join) => statement.source.area.to(join.right.area),
     };
     let texts: Vec<String> = statement
         .items
@@ -55,12 +60,32 @@ fn one(query: &str, statement: &Statement, plan: &Plan) -> String {
     format!(
         "{{\"name\":{name},\"reads\":{},\"window\":{},\"step_ns\":{},\"star\":{star},\"columns\":{},\
          \"work\":{}}}",
-        quoted(&statement.source.area.text(query)),
+        quoted(&sources.text(query)),
         window.map_or("null".to_owned(), |expr| quoted(&canonical::text(expr))),
         window.and_then(step).map_or("null".to_owned(), |step| step.to_string()),
         list(columns),
         list(work(statement, plan, &texts).into_iter()),
     )
+}
+
+/// What makes points partners, what is looked at before, and which columns joined rows take over.
+fn joined(plan: &Plan, out: &mut Vec<String>) {
+    let Action::Join(join) = &plan.action else { return };
+    let kind = match (join.asof, join.keeps_left) {
+        (true, false) => "ASOF JOIN",
+        (true, true) => "ASOF LEFT JOIN",
+        (false, false) => "JOIN",
+        (false, true) => "LEFT JOIN",
+    };
+    let told = join.told.iter().map(|(what, text)| format!("{kind}, {what}: {text}"));
+    out.extend(told.map(|text| piece("point", &text, &[])));
+    let carried = join.sides.iter().flat_map(|side| match &side.action {
+        Action::Side(side) => side.carried.as_slice(),
+        _ => &[],
+    });
+    let names = carried.map(|carried| carried.name.as_str()).chain(join.partner_time.as_deref());
+    let names = names.collect::<Vec<_>>().join(", ");
+    out.push(piece("point", &format!("{kind}, keeps: {names}"), &[]));
 }
 
 fn role(output: &Output) -> &'static str {
@@ -101,6 +126,11 @@ fn work(statement: &Statement, plan: &Plan, items: &[String]) -> Vec<String> {
     let mut conditions = Vec::new();
     if let Some(filter) = &statement.filter {
         conjuncts(filter, &mut conditions);
+    }
+    if let Some(join) = plan.join.as_deref() {
+        // It tells the conditions too, for it has some of them.
+        joined(join, &mut out);
+        conditions.clear();
     }
     for (node, text) in plan.filters.iter().zip(conditions) {
         out.push(by_series(node, plan, &format!("WHERE {text}")));

@@ -72,7 +72,8 @@ impl ShapePlan {
         }
         let keys_by_series = match &plan.action {
             Action::Aggregate(aggregate) => aggregate.keys.iter().all(by_series),
-            Action::Project { .. } => true,
+            Action::Side(side) => side.keys.iter().all(by_series),
+            Action::Project { .. } | Action::Join(_) => true,
         };
         ShapePlan { fields, columns, series_filters, point_filters, keys_by_series }
     }

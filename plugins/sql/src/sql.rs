@@ -12,7 +12,7 @@ use crate::bind::{self, Options};
 use crate::checkpoint::{Checkpoint, Resumed};
 use crate::explain;
 use crate::parse;
-use crate::plan::{Action, Plan, ResultName};
+use crate::plan::{Action, Node, Plan, ResultName, Role};
 use crate::statement::{Late, Settings, Statement};
 
 headwater_plugin_api::choice! {
@@ -81,6 +81,11 @@ headwater_plugin_api::config! {
         pub max_groups: u32 = 100_000,
         /// What is done when there are more groups.
         pub overflow: Overflow = Overflow::Drop,
+        /// How many points a join holds; one with long texts counts as several. When there are more,
+        /// the oldest are answered early, or given up and counted as `points_overflow`.
+        pub max_rows: u64 = 1_000_000,
+        /// How much earlier the partner of an ASOF JOIN may be, unless its ON says so.
+        pub max_age: Duration = Duration::from_secs(300),
         /// Memory for the values of each aggregate with DISTINCT in each window. When it is full, the
         /// groups with the most values are given up: their results are NULL and counted as
         /// `failures_room`.
@@ -94,7 +99,7 @@ headwater_plugin_api::config! {
         pub explain: bool = false,
     }
     refused {
-        "tables" = "joins are not supported yet; remove the tables",
+        "tables" = "joins with tables are not supported yet; remove the tables",
     }
 }
 
@@ -112,6 +117,8 @@ const OWN_ORIGIN: u64 = 1 << 63;
 pub struct Sql {
     statements: Vec<Statement>,
     blueprint: Blueprint,
+    /// Which statement of the query each belongs to.
+    numbers: Vec<u64>,
     drop_original: bool,
     /// Rows carry the number of their statement.
     numbered: bool,
@@ -135,6 +142,7 @@ struct Metrics {
     refused: Counter,
     failures: [Counter; 8],
     windows: Gauge,
+    held: Gauge,
     groups: Gauge,
     bytes: Gauge,
     lag: Gauge,
@@ -162,6 +170,7 @@ impl Metrics {
                 host.counter("failures_room"),
             ],
             windows: host.gauge("windows_open"),
+            held: host.gauge("points_held"),
             groups: host.gauge("groups"),
             bytes: host.gauge("state_bytes"),
             lag: host.gauge("emission_lag_ns"),
@@ -177,11 +186,18 @@ fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
         name: config.name.clone(),
         tags: config.tags.clone(),
         distinct_bytes: config.distinct_bytes.as_usize(),
+        max_age: config.max_age.nanos(),
     };
     let statements = parse::parse(query).map_err(wrong)?;
     let mut plans: Vec<Plan> = Vec::with_capacity(statements.len());
     for statement in &statements {
         let plan = bind::bind(statement, &options).map_err(wrong)?;
+        if config.late == LatePolicy::Update && plan.join.is_some() {
+            return Err(Error::config(
+                "late",
+                "a join cannot take back the rows that it made before a late point came, so late = \"update\" cannot be honoured; use \"drop\" or \"pass\"",
+            ));
+        }
         if config.late == LatePolicy::Update
             && plans.iter().any(|earlier| is_chained(earlier, &plan))
         {
@@ -198,6 +214,7 @@ fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
             Action::Aggregate(aggregate) => {
                 aggregate.outputs.iter().any(|output| output.name == *tag)
             }
+            Action::Join(_) | Action::Side(_) => false,
         };
         if !plans.iter().any(has) {
             return Err(Error::config(
@@ -233,6 +250,54 @@ fn is_chained(earlier: &Plan, later: &Plan) -> bool {
         (ResultName::Fixed(name), Action::Aggregate(_)) => later.reads.matches(name),
         _ => false,
     }
+}
+
+/// The statements in the order in which they run, each behind its join, with what they are called in
+/// the query.
+fn units(plans: Vec<Plan>) -> Vec<(u64, Plan)> {
+    let mut units = Vec::with_capacity(plans.len());
+    for (number, mut plan) in plans.into_iter().enumerate() {
+        units.extend(plan.join.take().map(|join| (number as u64, *join)));
+        units.push((number as u64, plan));
+    }
+    units
+}
+
+/// The sources of each statement whose progress is told: windows and joins before it. What a
+/// projection makes of their rows is theirs, as long as it leaves the time as it is.
+fn chains(units: &[(u64, Plan)], seed: u64) -> Vec<Vec<u64>> {
+    let mut reads: Vec<Vec<u64>> = Vec::with_capacity(units.len());
+    let mut makes: Vec<Vec<u64>> = Vec::with_capacity(units.len());
+    for (at, (_, plan)) in units.iter().enumerate() {
+        let mut from = Vec::new();
+        for (earlier, (_, unit)) in units[..at].iter().enumerate() {
+            let ResultName::Fixed(name) = &unit.name else { continue };
+            let hidden = matches!(unit.action, Action::Join(_));
+            if plan.reads.matches(name) && (!hidden || plan.reads.is_hidden() && earlier + 1 == at)
+            {
+                from.extend(
+                    makes[earlier]
+                        .iter()
+                        .copied()
+                        .filter(|origin| !from.contains(origin))
+                        .collect::<Vec<_>>(),
+                );
+            }
+        }
+        makes.push(match &plan.action {
+            Action::Project { outputs, .. }
+                if outputs
+                    .iter()
+                    .any(|o| o.role == Role::Time && !matches!(o.node, Node::Time)) =>
+            {
+                Vec::new()
+            }
+            Action::Project { .. } => from.clone(),
+            _ => vec![seed + at as u64],
+        });
+        reads.push(from);
+    }
+    reads
 }
 
 impl Plugin for Sql {
@@ -273,6 +338,15 @@ impl Plugin for Sql {
                 "without memory each aggregate with DISTINCT would be NULL; set a size such as \"64MiB\", or use approx_distinct, which needs little",
             ));
         }
+        if config.max_rows == 0 {
+            return Err(Error::config("max_rows", "there must be room for one point"));
+        }
+        if config.max_age.nanos() == 0 {
+            return Err(Error::config(
+                "max_age",
+                "a partner must be allowed some age, such as \"5m\"",
+            ));
+        }
         let plans = plans(&config)?;
         if config.explain {
             host.info(&explain::json(&config.query, &plans));
@@ -291,23 +365,26 @@ impl Plugin for Sql {
             stamp_end: config.stamp == Stamp::End,
             max_groups: config.max_groups,
             flush: config.overflow == Overflow::Flush,
+            max_rows: config.max_rows,
         };
         // The results of each statement are a source of their own.
         let seed = bytes_hash(config.query.as_bytes()) & !0xff | OWN_ORIGIN;
-        let pace = plans
-            .iter()
-            .any(|plan| matches!(plan.action, Action::Aggregate(_)))
-            .then(|| settings.idle.max(1_000_000_000));
+        let units = units(plans);
+        let waits = |plan: &Plan| matches!(plan.action, Action::Aggregate(_) | Action::Join(_));
+        let pace =
+            units.iter().any(|(_, plan)| waits(plan)).then(|| settings.idle.max(1_000_000_000));
         let checkpoint = every.filter(|_| pace.is_some() && host.keeps_state());
         let query = bytes_hash(parse::words(&config.query).as_bytes());
         let checkpoint = checkpoint.map(|every| Checkpoint::new(every, query, &host));
-        let blueprint = Blueprint { plans, settings, seed };
+        let numbers = units.iter().map(|(number, _)| *number).collect();
+        let blueprint = Blueprint { units, settings, seed };
         let statements = blueprint.statements();
         let metrics = Metrics::new(&host);
         let (drop_original, numbered) = (config.drop_original, config.explain);
         Ok(Sql {
             statements,
             blueprint,
+            numbers,
             drop_original,
             numbered,
             pace,
@@ -328,7 +405,7 @@ impl Plugin for Sql {
 
 /// What statements are made of.
 struct Blueprint {
-    plans: Vec<Plan>,
+    units: Vec<(u64, Plan)>,
     settings: Settings,
     seed: u64,
 }
@@ -336,17 +413,12 @@ struct Blueprint {
 impl Blueprint {
     /// Statements that have seen nothing.
     fn statements(&self) -> Vec<Statement> {
-        let Blueprint { plans, settings, seed } = self;
-        let origin = |at: usize| seed + at as u64;
-        let made = plans.iter().enumerate();
-        made.map(|(at, plan)| {
-            let mut statement = Statement::new(plan.clone(), settings, origin(at));
-            for (earlier, of) in plans[..at].iter().enumerate() {
-                if is_chained(of, plan)
-                    && let Some(window) = statement.window_mut()
-                {
-                    window.sources().set_exact(origin(earlier));
-                }
+        let Blueprint { units, settings, seed } = self;
+        let made = units.iter().zip(chains(units, *seed)).enumerate();
+        made.map(|(at, ((_, plan), chain))| {
+            let mut statement = Statement::new(plan.clone(), settings, seed + at as u64);
+            if let Some(sources) = statement.sources() {
+                chain.into_iter().for_each(|origin| sources.set_exact(origin));
             }
             statement
         })
@@ -392,13 +464,7 @@ impl Processor for Sql {
         let Some(pace) = self.pace else {
             return Ok(holds.then(|| now.saturating_add(REST_NS)));
         };
-        let windows = self.statements.iter().filter_map(Statement::window);
-        let next =
-            windows.filter_map(
-                |window| {
-                    if window.is_emitting() { Some(now) } else { window.next_due(now) }
-                },
-            );
+        let next = self.statements.iter().filter_map(|statement| statement.next_due(now));
         let checkpoint = self.checkpoint.as_ref().and_then(Checkpoint::next);
         let next = next.chain(checkpoint).min().unwrap_or(i64::MAX);
         Ok(Some(next.min(now.saturating_add(pace))))
@@ -452,12 +518,13 @@ impl Sql {
     fn run(&mut self, now: i64, first: usize, batch: &Batch, out: &mut Vec<Batch>) -> bool {
         let mut took = false;
         for at in first..self.statements.len() {
-            if first > 0 && !self.reads(at, batch) {
+            let is_hidden = self.statements[at].plan().reads.is_hidden();
+            if first > 0 && !self.reads(at, batch) || is_hidden {
                 continue;
             }
             let mut made = Vec::new();
             took |= match &mut self.checkpoint {
-                Some(checkpoint) if self.statements[at].window().is_some() => {
+                Some(checkpoint) if self.statements[at].sources().is_some() => {
                     let mut bare = batch.clone();
                     let delivery = bare.take_delivery();
                     let took = self.statements[at].apply(now, &bare, &mut made);
@@ -479,9 +546,16 @@ impl Sql {
 
     fn pass_on(&mut self, now: i64, from: usize, made: Vec<Batch>, out: &mut Vec<Batch>) {
         for mut batch in made {
+            if self.statements[from].join().is_some_and(|join| join.origin() == batch.origin()) {
+                // Joined rows are the next statement's alone.
+                let mut made = Vec::new();
+                self.statements[from + 1].apply(now, &batch, &mut made);
+                self.pass_on(now, from + 1, made, out);
+                continue;
+            }
             self.run(now, from + 1, &batch, out);
             if self.numbered {
-                batch.set_sequence(from as u64);
+                batch.set_sequence(self.numbers[from]);
             }
             out.push(batch);
         }
@@ -494,12 +568,12 @@ impl Sql {
             self.statements[at].close(now, closing, &mut made);
             self.pass_on(now, at, made, out);
             let (earlier, later) = self.statements.split_at_mut(at + 1);
-            let Some(window) = earlier.last().and_then(Statement::window) else { continue };
-            let origin = window.origin();
+            let Some(made) = earlier.last() else { continue };
+            let Some(origin) = made.origin() else { continue };
             let mut progress = None;
             for later in later {
-                if later.window_mut().is_some_and(|w| w.sources().is_exact(origin)) {
-                    let time_ns = *progress.get_or_insert_with(|| window.watermark());
+                if later.sources().is_some_and(|sources| sources.is_exact(origin)) {
+                    let time_ns = *progress.get_or_insert_with(|| made.watermark());
                     later.control(now, Control::Progress { origin, time_ns });
                 }
             }
@@ -510,9 +584,9 @@ impl Sql {
     fn end(&mut self, now: i64, made: Vec<Batch>, at_once: bool, out: &mut Sink<'_>) {
         let resent = std::mem::take(&mut self.resent);
         for mut batch in resent.into_iter().chain(made) {
-            // What is no window's row carries its points' own handle.
+            // What is made of points at once carries their handle, unless a checkpoint holds that.
             if let Some(checkpoint) = &mut self.checkpoint
-                && batch.origin() & OWN_ORIGIN != 0
+                && (batch.origin() & OWN_ORIGIN != 0 || batch.delivery().is_none())
             {
                 checkpoint.send(&mut batch);
             }
@@ -551,15 +625,20 @@ impl Sql {
     }
 
     fn gauges(&mut self) {
-        let (mut windows, mut groups, mut bytes, mut lag) = (0, 0, 0, 0);
+        let (mut windows, mut held, mut groups, mut bytes, mut lag) = (0, 0, 0, 0, 0);
         for statement in &mut self.statements {
             bytes += statement.byte_size();
+            if let Some(join) = statement.join() {
+                held += join.held_count();
+                groups += join.group_count();
+            }
             let Some(window) = statement.window() else { continue };
             windows += window.open_count();
             groups += window.group_count();
             lag = lag.max(window.lag());
         }
         self.metrics.windows.set(windows as i64);
+        self.metrics.held.set(held as i64);
         self.metrics.groups.set(groups as i64);
         self.metrics.bytes.set(bytes as i64);
         self.metrics.lag.set(lag);

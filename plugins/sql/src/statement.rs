@@ -6,11 +6,12 @@ use headwater_plugin_api::batch::layout::Row;
 use headwater_plugin_api::batch::{Batch, PointRef, SeriesRef};
 use headwater_plugin_api::plugin::Control;
 use headwater_plugin_api::window::codec::{Read, Reader};
-use headwater_plugin_api::window::{Closing, SeriesCache};
+use headwater_plugin_api::window::{Closing, SeriesCache, Sources};
 
 use crate::emit::{self, Base, Column, Emitted, Emitter};
 use crate::error::Failures;
 use crate::eval::{self, Context};
+use crate::join::{self, JoinState, Selected};
 use crate::plan::{Action, Output, Plan, ResultName, Window};
 use crate::points::{OneSeries, Points, SERIES_FILTERS, ShapePlans};
 use crate::watch::Watch;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub max_groups: u32,
     /// What happens when there are more: windows are emitted early, or new groups dropped.
     pub flush: bool,
+    /// How many points a statement holds.
+    pub max_rows: u64,
 }
 
 /// What a statement counted since it was last asked.
@@ -65,6 +68,8 @@ pub struct SeriesInfo {
     pub group: u32,
     /// Which columns of the statement are tags of it, a bit for each of the first 64.
     pub tags: u64,
+    /// The tags that joined rows take over, by the number of their set, or [`NO_GROUP`].
+    pub carried: u32,
 }
 
 /// The group of a series is not known yet.
@@ -82,6 +87,7 @@ pub struct Statement {
     emitter: Emitter,
     watch: Watch,
     window: Option<WindowState>,
+    join: Option<Box<JoinState>>,
     counts: Counts,
     /// When the last points came; `None` once the memory was given back.
     fed: Option<i64>,
@@ -118,12 +124,19 @@ impl Statement {
                 };
                 Some(WindowState::new(aggregate, settings, name, origin))
             }
-            Action::Project { .. } => None,
+            Action::Project { .. } | Action::Join(_) | Action::Side(_) => None,
+        };
+        let join = match &plan.action {
+            Action::Join(join) => {
+                Some(Box::new(JoinState::new(join, &plan.name, settings, origin)))
+            }
+            _ => None,
         };
         let ordered =
             matches!(&plan.action, Action::Aggregate(a) if matches!(a.window, Window::Rows { .. }));
         Statement {
             watch: Watch::new(&plan),
+            join,
             plan: Arc::new(plan),
             series: SeriesCache::default(),
             shapes: ShapePlans::default(),
@@ -154,20 +167,64 @@ impl Statement {
         self.window.as_ref()
     }
 
-    pub fn window_mut(&mut self) -> Option<&mut WindowState> {
-        self.window.as_mut()
+    /// The join, if the statement is one.
+    pub fn join(&self) -> Option<&JoinState> {
+        self.join.as_deref()
+    }
+
+    /// What it knows of its series, which becomes void when groups are numbered anew.
+    pub fn series_mut(&mut self) -> &mut SeriesCache<SeriesInfo> {
+        &mut self.series
+    }
+
+    /// The source of the rows that it makes when they are due.
+    pub fn origin(&self) -> Option<u64> {
+        let window = self.window.as_ref().map(WindowState::origin);
+        window.or_else(|| self.join.as_ref().map(|join| join.origin()))
+    }
+
+    /// The earliest time that a row which is still to come may have, late ones aside.
+    pub fn watermark(&self) -> i64 {
+        let window = self.window.as_ref().map(WindowState::watermark);
+        window.or_else(|| self.join.as_ref().map(|join| join.watermark())).unwrap_or(i64::MAX)
+    }
+
+    /// When to look again, if no point or message comes; `None` for never.
+    pub fn next_due(&self, now: i64) -> Option<i64> {
+        let (emitting, due) = match (&self.window, &self.join) {
+            (Some(window), _) => (window.is_emitting(), window.next_due(now)),
+            (None, Some(join)) => (join.is_emitting(), join.next_due(now)),
+            (None, None) => return None,
+        };
+        if emitting { Some(now) } else { due }
+    }
+
+    /// The sources that feed it, if it waits for them.
+    pub fn sources(&mut self) -> Option<&mut Sources> {
+        match (&mut self.window, &mut self.join) {
+            (Some(window), _) => Some(window.sources()),
+            (None, Some(join)) => Some(join.sources()),
+            (None, None) => None,
+        }
     }
 
     /// Takes the counts.
     pub fn take_counts(&mut self) -> Counts {
         let mut counts = std::mem::take(&mut self.counts);
         counts.emitted = std::mem::take(&mut self.emitter.counts);
+        if let Some(join) = &mut self.join {
+            join.take_counts(&mut counts);
+        }
         counts
     }
 
     /// Names that no point had, to be reported now.
     pub fn report(&mut self, now: i64, at_once: bool) -> Vec<String> {
-        self.watch.report(now, at_once)
+        let mut reports = self.watch.report(now, at_once);
+        if let Some(join) = &mut self.join {
+            reports.extend(join.report(now, at_once));
+        }
+        reports
     }
 
     /// Takes a batch and adds what comes of it at once; windows are emitted by [`close`](Self::close).
@@ -176,6 +233,13 @@ impl Statement {
         if !batch.is_empty() {
             self.fed = Some(now);
         }
+        if let Some(join) = &mut self.join {
+            let took = join.apply(now, batch, out);
+            if took {
+                self.took = Some(now);
+            }
+            return took;
+        }
         let plan = Arc::clone(&self.plan);
         let feed = self.window.as_mut().map(|window| window.observe(now, batch));
         if batch.is_empty() || !self.prepare(&plan, now, batch) {
@@ -183,6 +247,9 @@ impl Statement {
         }
         let mut took = false;
         let mut cx = Context::new(now);
+        // Joined rows come in the order of their times, and stay in it.
+        let mut order = plan.reads.is_hidden().then(Vec::new);
+        let before = out.len();
         self.sort(batch);
         for run in 0..self.runs.len() {
             let (part, from, to) = self.runs[run];
@@ -219,6 +286,7 @@ impl Statement {
                         &points(&self.rows),
                         &mut self.emitter,
                         &mut cx,
+                        &mut order,
                         out,
                     );
                 }
@@ -232,13 +300,58 @@ impl Statement {
         if let Some(window) = &mut self.window {
             window.hold_delivery(batch);
         } else {
-            let from = out.len();
             self.emitter.finish(out);
-            for made in &mut out[from..] {
+            if let Some(order) = order {
+                join::restore_order(&mut out[before..], &order);
+            }
+            for made in &mut out[before..] {
                 made.set_origin(batch.origin());
                 made.set_delivery(batch.delivery().cloned());
             }
         }
+        took
+    }
+
+    /// Hands the points that it reads and that pass its filters to `take`, those of a shape at a
+    /// time. Whether there were any.
+    pub fn select_each(
+        &mut self,
+        now: i64,
+        batch: &Batch,
+        mut take: impl FnMut(Selected<'_, '_>),
+    ) -> bool {
+        if !batch.is_empty() {
+            self.fed = Some(now);
+        }
+        let plan = Arc::clone(&self.plan);
+        if batch.is_empty() || !self.prepare(&plan, now, batch) {
+            return false;
+        }
+        let mut took = false;
+        let mut cx = Context::new(now);
+        self.sort(batch);
+        for run in 0..self.runs.len() {
+            let (part, from, to) = self.runs[run];
+            let shape = part / self.tag_sets.len().max(1) as u32;
+            if !self.select(&plan, batch, shape, from as usize..to as usize, &mut cx) {
+                continue;
+            }
+            let Some(shape) = self.shapes.get(shape) else { continue };
+            let (rows, columns, places) = (&self.rows[..], &plan.columns, &shape.columns);
+            took = true;
+            take(Selected {
+                points: Points { batch, rows, columns, places },
+                keys_by_series: shape.keys_by_series,
+                series: &mut self.series,
+                emitter: &mut self.emitter,
+                counts: &mut self.counts,
+                cx: &mut cx,
+            });
+        }
+        if took {
+            self.took = Some(now);
+        }
+        self.counts.failures.add(&cx.failures);
         took
     }
 
@@ -424,6 +537,9 @@ impl Statement {
 
     /// Emits the windows that are due, or all of them.
     pub fn close(&mut self, now: i64, closing: Closing, out: &mut Vec<Batch>) {
+        if let Some(join) = &mut self.join {
+            join.close(now, closing, out);
+        }
         let plan = Arc::clone(&self.plan);
         let (Some(window), Action::Aggregate(aggregate)) = (&mut self.window, &plan.action) else {
             return;
@@ -459,7 +575,7 @@ impl Statement {
         }
         if self.took.is_some_and(quiet) {
             let done = self.window.as_mut().is_none_or(WindowState::release);
-            if done {
+            if done && self.join.as_mut().is_none_or(|join| join.release(now)) {
                 self.took = None;
                 self.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
             }
@@ -472,12 +588,14 @@ impl Statement {
         let lists = [&self.rows, &self.groups, &self.verdicts, &self.order, &self.starts];
         let lists: usize = lists.iter().map(|list| list.capacity() * 4).sum();
         let window = self.window.as_mut().map_or(0, WindowState::byte_size);
-        lists + self.runs.capacity() * 12 + window + self.series.byte_size()
+        let join = self.join.as_mut().map_or(0, |join| join.byte_size());
+        lists + self.runs.capacity() * 12 + window + join + self.series.byte_size()
     }
 
     /// Writes all that a checkpoint keeps.
     pub fn write(&self, out: &mut Vec<u8>) {
         self.window.iter().for_each(|window| window.write(out));
+        self.join.iter().for_each(|join| join.write(out));
     }
 
     /// Reads what the same statement wrote, when it has seen nothing.
@@ -487,6 +605,11 @@ impl Statement {
             window.read(aggregate, now, from)?;
             (self.fed, self.took) = (Some(now), Some(now));
         }
+        if let Some(join) = &mut self.join {
+            join.read(from)?;
+            join.sources().resume(now);
+            (self.fed, self.took) = (Some(now), Some(now));
+        }
         Ok(())
     }
 
@@ -494,6 +617,9 @@ impl Statement {
     pub fn control(&mut self, now: i64, control: Control) {
         if let Some(window) = &mut self.window {
             window.control(now, control);
+        }
+        if let Some(join) = &mut self.join {
+            join.control(now, control);
         }
     }
 }
@@ -523,14 +649,15 @@ fn series_info(
     let has = |column: &crate::plan::Column| series.tag(&column.name).is_some();
     let columns = plan.columns.iter().take(64).enumerate();
     let tags = columns.fold(0, |tags, (at, column)| tags | u64::from(has(column)) << at);
-    SeriesInfo { reads, filters, group: NO_GROUP, tags }
+    SeriesInfo { reads, filters, group: NO_GROUP, tags, carried: NO_GROUP }
 }
 
 fn holds<'a>(filter: &'a crate::plan::Node, frame: &OneSeries<'a>, cx: &mut Context) -> bool {
     eval::eval(filter, frame, cx).trues(1).get(0)
 }
 
-/// Makes a point of each point.
+/// Makes a point of each point; `order` hears of which.
+#[allow(clippy::too_many_arguments)]
 fn project<'a>(
     plan: &'a Plan,
     star: bool,
@@ -538,6 +665,7 @@ fn project<'a>(
     points: &Points<'a>,
     emitter: &mut Emitter,
     cx: &mut Context,
+    order: &mut Option<Vec<u32>>,
     out: &mut Vec<Batch>,
 ) {
     let columns: Vec<Column<'_, '_>> = outputs
@@ -559,6 +687,9 @@ fn project<'a>(
             }
         };
         let star = star.then(|| PointRef::new(points.batch, of));
-        writer.row(Base { name, time: of.time, star }, row, out);
+        let written = writer.row(Base { name, time: of.time, star }, row, out);
+        if let (true, Some(order)) = (written, &mut *order) {
+            order.push(*at);
+        }
     }
 }

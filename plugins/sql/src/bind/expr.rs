@@ -42,6 +42,8 @@ pub struct Binder {
     pub aggregates: Vec<AggregateCall>,
     /// Bytes that the distinct values of an aggregate may take in a window.
     pub distinct_bytes: usize,
+    /// Columns that hold times as numbers.
+    pub moments: Vec<String>,
 }
 
 /// A frame of one row without columns, for what is constant.
@@ -94,6 +96,9 @@ impl Binder {
             ExprKind::Literal(literal) => Node::Const(constant(literal)),
             ExprKind::Column { scope: place, name, quoted } => {
                 return self.column(*place, name, *quoted, area, scope);
+            }
+            ExprKind::Qualified { .. } => {
+                return err(area, "the name of a source cannot stand here");
             }
             ExprKind::Negate(a) => {
                 let node = self.boxed(a, scope)?;
@@ -213,15 +218,19 @@ impl Binder {
             }
             _ => {}
         }
-        let same = |column: &Column| column.name == name && column.scope == place;
-        let number = match self.columns.iter().position(same) {
-            Some(number) => number,
-            None => {
-                self.columns.push(Column { name: name.to_owned(), scope: place, area });
-                self.columns.len() - 1
-            }
-        };
-        Ok(Node::Column(number))
+        let number = Node::Column(self.column_number(place, name, area));
+        let is_moment = self.moments.iter().any(|moment| moment == name);
+        Ok(if is_moment { Node::Moment(Box::new(number)) } else { number })
+    }
+
+    /// The number of a column.
+    pub fn column_number(&mut self, scope: ColumnScope, name: &str, area: Area) -> usize {
+        let same = |column: &Column| column.name == name && column.scope == scope;
+        if let Some(number) = self.columns.iter().position(same) {
+            return number;
+        }
+        self.columns.push(Column { name: name.to_owned(), scope, area });
+        self.columns.len() - 1
     }
 
     fn case(

@@ -134,7 +134,9 @@ impl Writer {
                 }
                 match names.get(*group) {
                     Some(series) => writer.row_of(&series, time, row, out),
-                    None => writer.row(Base { name: &self.name, time, star: None }, row, out),
+                    None => {
+                        writer.row(Base { name: &self.name, time, star: None }, row, out);
+                    }
                 }
             }
         }
