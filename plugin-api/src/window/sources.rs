@@ -216,6 +216,21 @@ impl Sources {
         at
     }
 
+    /// The latest time of which all points have come, as far as the clock and the catching-up sources
+    /// tell. If not `patient`, those that windows wait for no longer than `hold` do not count.
+    pub fn reached(&self, now: i64, patient: bool) -> i64 {
+        let mut reached = now.saturating_sub(self.delay);
+        for source in self.list.iter().filter(|source| !source.live) {
+            if source.exact {
+                // Further points of that very time may come.
+                reached = reached.min(source.event_time.saturating_sub(1));
+            } else if now < source.seen.saturating_add(self.idle) && (patient || source.finite) {
+                reached = reached.min(source.event_time.saturating_sub(self.delay));
+            }
+        }
+        reached
+    }
+
     /// Number of sources that are remembered.
     pub fn len(&self) -> usize {
         self.list.len()

@@ -11,7 +11,7 @@ use headwater_plugin_api::window::Closing;
 use crate::bind::{self, Options};
 use crate::explain;
 use crate::parse;
-use crate::plan::{Action, Plan, ResultName};
+use crate::plan::{Action, Over, Plan, ResultName};
 use crate::statement::{Late, Settings, Statement};
 
 headwater_plugin_api::choice! {
@@ -80,6 +80,10 @@ headwater_plugin_api::config! {
         pub max_groups: u32 = 100_000,
         /// What is done when there are more groups.
         pub overflow: Overflow = Overflow::Drop,
+        /// How many points a statement with OVER lets wait for their rows, and how many rows it keeps for
+        /// others to look back at. Then the oldest rows are emitted early, and the oldest that are looked
+        /// back at given up, which `points_forgotten` counts.
+        pub max_rows: u64 = 1_000_000,
         /// Memory for the values of each aggregate with DISTINCT in each window. When it is full, the
         /// groups with the most values are given up: their results are NULL and counted as
         /// `failures_room`.
@@ -117,6 +121,7 @@ struct Metrics {
     overflow: Counter,
     no_window: Counter,
     early: Counter,
+    forgotten: Counter,
     emitted: Counter,
     empty: Counter,
     refused: Counter,
@@ -135,6 +140,7 @@ impl Metrics {
             overflow: host.counter("points_overflow"),
             no_window: host.counter("points_no_window"),
             early: host.counter("windows_early"),
+            forgotten: host.counter("points_forgotten"),
             emitted: host.counter("rows_emitted"),
             empty: host.counter("rows_empty"),
             refused: host.counter("rows_refused"),
@@ -177,11 +183,19 @@ fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
                 "with late = \"update\" a row may come twice, which a statement that reads the stream would count twice; use \"drop\" or \"pass\"",
             ));
         }
+        if config.late == LatePolicy::Update && matches!(plan.action, Action::Over(_)) {
+            return Err(Error::config(
+                "late",
+                "with late = \"update\" a late point would change the rows of all points whose frames hold it, so OVER cannot have it; use \"drop\" or \"pass\"",
+            ));
+        }
         plans.push(plan);
     }
     for tag in &config.tags {
         let has = |plan: &Plan| match &plan.action {
-            Action::Project { outputs, .. } => outputs.iter().any(|output| output.name == *tag),
+            Action::Project { outputs, .. } | Action::Over(Over { outputs, .. }) => {
+                outputs.iter().any(|output| output.name == *tag)
+            }
             Action::Aggregate(aggregate) => {
                 aggregate.outputs.iter().any(|output| output.name == *tag)
             }
@@ -201,7 +215,9 @@ fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
 /// Whether a statement reads the windows' rows of an earlier one.
 fn is_chained(earlier: &Plan, later: &Plan) -> bool {
     match (&earlier.name, &earlier.action) {
-        (ResultName::Fixed(name), Action::Aggregate(_)) => later.reads.matches(name),
+        (ResultName::Fixed(name), Action::Aggregate(_) | Action::Over(_)) => {
+            later.reads.matches(name)
+        }
         _ => false,
     }
 }
@@ -246,6 +262,9 @@ impl Plugin for Sql {
         if config.max_groups == 0 {
             return Err(Error::config("max_groups", "there must be room for one group"));
         }
+        if config.max_rows == 0 {
+            return Err(Error::config("max_rows", "there must be room for one point"));
+        }
         let plans = plans(&config)?;
         if config.explain {
             host.info(&explain::json(&config.query, &plans));
@@ -264,6 +283,7 @@ impl Plugin for Sql {
             stamp_end: config.stamp == Stamp::End,
             max_groups: config.max_groups,
             flush: config.overflow == Overflow::Flush,
+            max_rows: usize::try_from(config.max_rows).unwrap_or(usize::MAX),
         };
         // The results of each statement are a source of their own.
         let seed = bytes_hash(config.query.as_bytes()) & !0xff | 1 << 63;
@@ -277,7 +297,7 @@ impl Plugin for Sql {
             .collect();
         let pace = plans
             .iter()
-            .any(|plan| matches!(plan.action, Action::Aggregate(_)))
+            .any(|plan| !matches!(plan.action, Action::Project { .. }))
             .then(|| settings.idle.max(1_000_000_000));
         let mut statements: Vec<Statement> = plans
             .into_iter()
@@ -328,7 +348,7 @@ impl Processor for Sql {
         let Some(pace) = self.pace else {
             return Ok(holds.then(|| now.saturating_add(REST_NS)));
         };
-        let windows = self.statements.iter().filter_map(Statement::window);
+        let windows = self.statements.iter_mut().filter_map(Statement::window_mut);
         let next =
             windows.filter_map(
                 |window| {
@@ -393,7 +413,7 @@ impl Sql {
             self.statements[at].close(now, closing, &mut made);
             self.pass_on(now, at, made, out);
             let (earlier, later) = self.statements.split_at_mut(at + 1);
-            let Some(window) = earlier.last().and_then(Statement::window) else { continue };
+            let Some(window) = earlier.last_mut().and_then(Statement::window_mut) else { continue };
             let origin = window.origin();
             let mut progress = None;
             for later in later {
@@ -422,6 +442,7 @@ impl Sql {
             add(&metrics.overflow, counts.overflow);
             add(&metrics.no_window, counts.windows);
             add(&metrics.early, counts.early);
+            add(&metrics.forgotten, counts.forgotten);
             add(&metrics.emitted, counts.emitted.rows);
             add(&metrics.empty, counts.emitted.empty);
             add(&metrics.refused, counts.emitted.refused);

@@ -10,8 +10,10 @@ use headwater_plugin_api::window::{Closing, SeriesCache};
 use crate::emit::{self, Base, Column, Emitted, Emitter};
 use crate::error::Failures;
 use crate::eval::{self, Context};
+use crate::over::{Feeding, Making, OverState};
 use crate::plan::{Action, Output, Plan, ResultName};
 use crate::points::{OneSeries, Points, SERIES_FILTERS, ShapePlans};
+use crate::stateful::Stateful;
 use crate::watch::Watch;
 use crate::window::{Results, WindowState, Work};
 
@@ -37,6 +39,8 @@ pub struct Settings {
     pub max_groups: u32,
     /// What happens when there are more: windows are emitted early, or new groups dropped.
     pub flush: bool,
+    /// Points that wait for their rows, and rows that others look back at.
+    pub max_rows: usize,
 }
 
 /// What a statement counted since it was last asked.
@@ -50,6 +54,8 @@ pub struct Counts {
     pub windows: u64,
     /// Windows that were emitted before their time.
     pub early: u64,
+    /// Rows that were given up though frames held them.
+    pub forgotten: u64,
     pub emitted: Emitted,
     pub failures: Failures,
 }
@@ -80,7 +86,7 @@ pub struct Statement {
     shapes: ShapePlans,
     emitter: Emitter,
     watch: Watch,
-    window: Option<WindowState>,
+    window: Option<Stateful>,
     counts: Counts,
     /// When the last points came; `None` once the memory was given back.
     fed: Option<i64>,
@@ -105,13 +111,16 @@ pub struct Statement {
 impl Statement {
     /// A statement that has seen nothing. `origin` names its results' source.
     pub fn new(plan: Plan, settings: &Settings, origin: u64) -> Self {
+        let name = match &plan.name {
+            ResultName::Fixed(name) => name.clone(),
+            ResultName::Derived => String::new(),
+        };
         let window = match &plan.action {
-            Action::Aggregate(aggregate) => {
-                let name = match &plan.name {
-                    ResultName::Fixed(name) => name.clone(),
-                    ResultName::Derived => String::new(),
-                };
-                Some(WindowState::new(aggregate, settings, name, origin))
+            Action::Aggregate(aggregate) => Some(Stateful::Window(Box::new(WindowState::new(
+                aggregate, settings, name, origin,
+            )))),
+            Action::Over(over) => {
+                Some(Stateful::Over(Box::new(OverState::new(over, settings, name, origin))))
             }
             Action::Project { .. } => None,
         };
@@ -141,11 +150,11 @@ impl Statement {
     }
 
     /// The windows, if the statement has some.
-    pub fn window(&self) -> Option<&WindowState> {
+    pub fn window(&self) -> Option<&Stateful> {
         self.window.as_ref()
     }
 
-    pub fn window_mut(&mut self) -> Option<&mut WindowState> {
+    pub fn window_mut(&mut self) -> Option<&mut Stateful> {
         self.window.as_mut()
     }
 
@@ -187,7 +196,7 @@ impl Statement {
             let points =
                 |rows| Points { batch, rows, columns: &plan.columns, places: &shape.columns };
             match (&plan.action, &mut self.window, &feed) {
-                (Action::Aggregate(aggregate), Some(window), Some(feed)) => {
+                (Action::Aggregate(aggregate), Some(Stateful::Window(window)), Some(feed)) => {
                     let results = Results {
                         aggregate,
                         emitter: &mut self.emitter,
@@ -202,6 +211,13 @@ impl Statement {
                     } else {
                         window.add(&mut work, &self.rows, shape.keys_by_series, &points);
                     }
+                }
+                (Action::Over(over), Some(Stateful::Over(state)), Some(feed)) => {
+                    let (emitter, counts) = (&mut self.emitter, &mut self.counts);
+                    let mut making = Making { over, emitter, counts, cx: &mut cx, out };
+                    let mut work = Feeding { plan: &plan, batch, feed, series: &mut self.series };
+                    let (points, known) = (points(&self.rows), &mut self.groups);
+                    state.add(&mut work, &mut making, &points, shape.keys_by_series, known);
                 }
                 (Action::Project { star, outputs }, ..) => {
                     project(
@@ -387,13 +403,19 @@ impl Statement {
     /// Emits the windows that are due, or all of them.
     pub fn close(&mut self, now: i64, closing: Closing, out: &mut Vec<Batch>) {
         let plan = Arc::clone(&self.plan);
-        let (Some(window), Action::Aggregate(aggregate)) = (&mut self.window, &plan.action) else {
-            return;
-        };
         let mut cx = Context::new(now);
         let (emitter, counts) = (&mut self.emitter, &mut self.counts);
-        let mut results = Results { aggregate, emitter, counts, cx: &mut cx, out };
-        let groups_changed = window.close(&mut results, now, closing);
+        let groups_changed = match (&mut self.window, &plan.action) {
+            (Some(Stateful::Window(window)), Action::Aggregate(aggregate)) => {
+                let mut results = Results { aggregate, emitter, counts, cx: &mut cx, out };
+                window.close(&mut results, now, closing)
+            }
+            (Some(Stateful::Over(state)), Action::Over(over)) => {
+                let mut making = Making { over, emitter, counts, cx: &mut cx, out };
+                state.close(&mut making, now, closing)
+            }
+            _ => return,
+        };
         if groups_changed {
             self.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
         }
@@ -420,7 +442,7 @@ impl Statement {
             self.tag_sets = Vec::new();
         }
         if self.took.is_some_and(quiet) {
-            let done = self.window.as_mut().is_none_or(WindowState::release);
+            let done = self.window.as_mut().is_none_or(Stateful::release);
             if done {
                 self.took = None;
                 self.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
@@ -433,7 +455,7 @@ impl Statement {
     pub fn byte_size(&mut self) -> usize {
         let lists = [&self.rows, &self.groups, &self.verdicts, &self.order, &self.starts];
         let lists: usize = lists.iter().map(|list| list.capacity() * 4).sum();
-        let window = self.window.as_mut().map_or(0, WindowState::byte_size);
+        let window = self.window.as_mut().map_or(0, Stateful::byte_size);
         lists + window + self.series.byte_size()
     }
 

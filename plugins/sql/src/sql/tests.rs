@@ -10,6 +10,7 @@ mod aggregates;
 mod hop;
 mod memory;
 mod naive;
+mod over;
 mod reference;
 mod rows;
 mod session;
