@@ -116,6 +116,11 @@ impl Sources {
         self.resumed = Some(now);
     }
 
+    /// Whether sources of before the restart may be yet to come back.
+    fn is_resuming(&self) -> bool {
+        self.resumed.is_some_and(|resumed| self.now < resumed.saturating_add(self.idle))
+    }
+
     /// Takes note of a batch, whether or not its points are of interest.
     pub fn observe(&mut self, now: i64, batch: &Batch) -> Feed {
         self.set_now(now);
@@ -258,6 +263,9 @@ impl Sources {
         let (now, delay, hold) = (self.now, self.delay, self.hold);
         let live = now.saturating_sub(delay);
         let (mut fed, mut overdue) = (live, live);
+        if self.is_resuming() {
+            fed = i64::MIN;
+        }
         for source in self.list.iter().filter(|source| !source.live) {
             if source.exact {
                 fed = fed.min(source.event_time);
@@ -276,6 +284,24 @@ impl Sources {
     /// The least progress of the streams that other statements make; none without such.
     pub fn exact_progress(&self) -> Option<i64> {
         self.list.iter().filter(|source| source.exact).map(|source| source.event_time).min()
+    }
+
+    /// The latest time of which all points have come, as far as the clock and the catching-up sources
+    /// tell. If not `patient`, those that windows wait for no longer than `hold` do not count.
+    pub fn reached_by(&self, now: i64, patient: bool) -> i64 {
+        if patient && self.is_resuming() {
+            return i64::MIN;
+        }
+        let mut reached = now.saturating_sub(self.delay);
+        for source in self.list.iter().filter(|source| !source.live) {
+            if source.exact {
+                // Further points of that very time may come.
+                reached = reached.min(source.event_time.saturating_sub(1));
+            } else if now < source.seen.saturating_add(self.idle) && (patient || source.finite) {
+                reached = reached.min(source.event_time.saturating_sub(self.delay));
+            }
+        }
+        reached
     }
 
     /// Number of sources that are remembered.

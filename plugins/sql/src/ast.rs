@@ -13,6 +13,8 @@ pub struct Statement {
     pub filter: Option<Expr>,
     pub group_by: Vec<Expr>,
     pub having: Option<Expr>,
+    /// The windows that the WINDOW clause names.
+    pub windows: Vec<(Name, Over)>,
     pub area: Area,
 }
 
@@ -172,8 +174,29 @@ pub struct Call {
     pub distinct: Option<Area>,
     /// The condition in `FILTER (WHERE condition)`.
     pub filter: Option<Box<Expr>>,
-    /// The place of OVER and the like, with the clause's name.
+    /// What stands behind OVER.
+    pub over: Option<Box<Over>>,
+    /// The place of a clause that is not honoured, with its name.
     pub clause: Option<(&'static str, Area)>,
+}
+
+/// The window of a window function.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Over {
+    /// The window of the WINDOW clause that holds all else.
+    pub window: Option<Name>,
+    pub partition_by: Vec<Expr>,
+    pub frame: Option<Frame>,
+    pub area: Area,
+}
+
+/// From where to the current row a frame reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Frame {
+    /// Points of so many nanoseconds before, or all; those of the same time included.
+    Range(Option<i64>),
+    /// So many points before, or all.
+    Rows(Option<u64>),
 }
 
 #[derive(Debug, Clone, PartialEq)]

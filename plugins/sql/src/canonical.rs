@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::ast::{ArithOp, CastTo, CompareOp, Expr, ExprKind, Literal, Scope};
+use crate::ast::{ArithOp, CastTo, CompareOp, Expr, ExprKind, Frame, Literal, Over, Scope};
 use crate::{duration, time, vector};
 
 /// The expression as text.
@@ -185,6 +185,9 @@ fn body(out: &mut String, expr: &Expr) {
                 write(out, filter, false);
                 out.push(')');
             }
+            if let Some(window) = &call.over {
+                over(out, window);
+            }
         }
     }
 }
@@ -197,6 +200,37 @@ pub fn column(out: &mut String, scope: Scope, name: &str) {
             let word = if scope == Scope::Tag { "tag" } else { "field" };
             let _ = write!(out, "{word}('{}')", name.replace('\'', "''"));
         }
+    }
+}
+
+/// The window of a window function. The order is always that of time and does not show.
+fn over(out: &mut String, window: &Over) {
+    if let Some(name) = &window.window {
+        let _ = write!(out, " OVER {}", name.text);
+        return;
+    }
+    out.push_str(" OVER (");
+    if !window.partition_by.is_empty() {
+        out.push_str("PARTITION BY ");
+        list(out, &window.partition_by, ", ", false);
+    }
+    let between = if window.partition_by.is_empty() { "" } else { " " };
+    let _ = match window.frame {
+        None | Some(Frame::Range(None)) => Ok(()),
+        Some(frame) => write!(out, "{between}{}", frame_text(frame)),
+    };
+    out.push(')');
+}
+
+/// A frame as text.
+pub fn frame_text(frame: Frame) -> String {
+    match frame {
+        Frame::Range(None) => "RANGE UNBOUNDED PRECEDING".to_owned(),
+        Frame::Range(Some(nanos)) => {
+            format!("RANGE INTERVAL '{}' PRECEDING", duration::text(nanos))
+        }
+        Frame::Rows(None) => "ROWS UNBOUNDED PRECEDING".to_owned(),
+        Frame::Rows(Some(rows)) => format!("ROWS {rows} PRECEDING"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The plan of a query as JSON: what each statement reads and makes, and what of it is worked out for
 //! each series, each point and each window.
 
-use crate::ast::{Expr, ExprKind, Item, Literal, Scope, Statement};
+use crate::ast::{Expr, ExprKind, Frame, Item, Literal, Name, Scope, Statement};
 use crate::bind::names;
 use crate::canonical;
 use crate::duration;
@@ -15,9 +15,10 @@ const WINDOWS: &[&str] = &["time", "tumble", "hop", "session", "rows"];
 /// `{"statements":[{"name":…,"reads":…,"window":…,"step_ns":…,"star":…,"columns":[…],"work":[…]}]}`.
 ///
 /// A statement without a name of its own has null: each point's measurement is followed by `_sql`.
+/// A statement with OVER has the windows of its functions as its window.
 /// The step is the shortest time from one window to the next, if there is one. A column has `name`, `text`, `role` (`time`, `window_start`, `window_end`, `tag`, `key`, which is a
 /// tag if it is text and else a field, or `field`) and whether its values are moments (`time`). Work
-/// has `per` (`series`, `point`, `window`), `text`, and in `unless` the names that make it a matter
+/// has `per` (`series`, `point`, `window`, or `row` in statements with OVER), `text`, and in `unless` the names that make it a matter
 /// of each point where they are fields.
 pub fn json(query: &str, plans: &[Plan]) -> String {
     // It was parsed before, or there would be no plans.
@@ -32,9 +33,11 @@ fn one(query: &str, statement: &Statement, plan: &Plan) -> String {
         ResultName::Derived => "null".to_owned(),
     };
     let window = statement.group_by.iter().find(|expr| is_window(expr));
+    let over = windows(statement);
     let (star, outputs): (bool, &[Output]) = match &plan.action {
         Action::Project { star, outputs } => (*star, outputs),
         Action::Aggregate(aggregate) => (false, &aggregate.outputs),
+        Action::Over(over) => (over.star, &over.outputs),
         Action::Join(_) | Action::Side(_) => (false, &[]),
     };
     let sources = match &statement.join {
@@ -61,7 +64,11 @@ fn one(query: &str, statement: &Statement, plan: &Plan) -> String {
         "{{\"name\":{name},\"reads\":{},\"window\":{},\"step_ns\":{},\"star\":{star},\"columns\":{},\
          \"work\":{}}}",
         quoted(&sources.text(query)),
-        window.map_or("null".to_owned(), |expr| quoted(&canonical::text(expr))),
+        match (window, over.is_empty()) {
+            (Some(expr), _) => quoted(&canonical::text(expr)),
+            (None, false) => quoted(&over.join("; ")),
+            (None, true) => "null".to_owned(),
+        },
         window.and_then(step).map_or("null".to_owned(), |step| step.to_string()),
         list(columns),
         list(work(statement, plan, &texts).into_iter()),
@@ -86,6 +93,55 @@ fn joined(plan: &Plan, out: &mut Vec<String>) {
     let names = carried.map(|carried| carried.name.as_str()).chain(join.partner_time.as_deref());
     let names = names.collect::<Vec<_>>().join(", ");
     out.push(piece("point", &format!("{kind}, keeps: {names}"), &[]));
+}
+
+/// The different windows of OVER, with the frames that are not written.
+fn windows(statement: &Statement) -> Vec<String> {
+    let mut found = Vec::new();
+    for item in &statement.items {
+        let Item::Expr { expr, .. } = item else { continue };
+        names::visit(expr, &mut |expr| {
+            let ExprKind::Call(call) = &expr.kind else { return };
+            let Some(over) = &call.over else { return };
+            let named = |name: &Name| statement.windows.iter().find(|(n, _)| n.text == name.text);
+            let over = over.window.as_ref().and_then(named).map_or(&**over, |(_, over)| over);
+            let keys: Vec<String> = over.partition_by.iter().map(canonical::text).collect();
+            let partition = match keys.is_empty() {
+                true => String::new(),
+                false => format!("PARTITION BY {} ", keys.join(", ")),
+            };
+            let frame = match call.name.as_str() {
+                "lag" | "row_number" => "ORDER BY time".to_owned(),
+                _ => canonical::frame_text(over.frame.unwrap_or(Frame::Range(None))),
+            };
+            let text = format!("OVER ({partition}{frame})");
+            if !found.contains(&text) {
+                found.push(text);
+            }
+        });
+    }
+    found
+}
+
+/// The keys of PARTITION BY, which all windows share.
+fn partition_by(statement: &Statement) -> Vec<String> {
+    let mut keys = Vec::new();
+    for item in &statement.items {
+        let Item::Expr { expr, .. } = item else { continue };
+        names::visit(expr, &mut |expr| {
+            let ExprKind::Call(call) = &expr.kind else { return };
+            let named = call
+                .over
+                .iter()
+                .filter_map(|over| over.window.as_ref())
+                .filter_map(|name| statement.windows.iter().find(|(n, _)| n.text == name.text));
+            let over = named.map(|(_, over)| over).next().or(call.over.as_deref());
+            if let (Some(over), true) = (over, keys.is_empty()) {
+                keys = over.partition_by.iter().map(canonical::text).collect();
+            }
+        });
+    }
+    keys
 }
 
 fn role(output: &Output) -> &'static str {
@@ -144,7 +200,7 @@ fn work(statement: &Statement, plan: &Plan, items: &[String]) -> Vec<String> {
     for expr in expressions.chain(&statement.having) {
         names::visit(expr, &mut |expr| {
             let ExprKind::Call(call) = &expr.kind else { return };
-            let list = match call.clause {
+            let list = match &call.over {
                 Some(_) => &mut over,
                 None if names::is_aggregate(&call.name) => &mut aggregates,
                 None => return,
@@ -154,6 +210,16 @@ fn work(statement: &Statement, plan: &Plan, items: &[String]) -> Vec<String> {
                 list.push(text);
             }
         });
+    }
+    if let Action::Over(bound) = &plan.action {
+        for (node, text) in bound.keys.iter().zip(partition_by(statement)) {
+            out.push(by_series(node, plan, &format!("PARTITION BY {text}")));
+        }
+        out.extend(over.iter().map(|text| piece("point", &format!("adds to {text}"), &[])));
+        let star = bound.star.then_some("*");
+        let all = star.into_iter().chain(items.iter().map(String::as_str));
+        out.push(piece("row", &format!("SELECT {}", all.collect::<Vec<_>>().join(", ")), &[]));
+        return out;
     }
     let Action::Aggregate(aggregate) = &plan.action else {
         let star = statement.items.iter().any(|item| matches!(item, Item::Star(_)));
@@ -172,7 +238,6 @@ fn work(statement: &Statement, plan: &Plan, items: &[String]) -> Vec<String> {
         out.push(by_series(node, plan, &format!("GROUP BY {text}")));
     }
     out.extend(aggregates.iter().map(|text| piece("point", &format!("adds to {text}"), &[])));
-    out.extend(over.iter().map(|text| piece("point", text, &[])));
     if let Some(having) = &statement.having {
         out.push(piece("window", &format!("HAVING {}", canonical::text(having)), &[]));
     }

@@ -3,6 +3,8 @@
 //! Before the parser sees them, tokens are bent where our dialect goes beyond it: `CREATE STREAM x
 //! AS`, `FROM *`, and lengths of time such as `10s` without quotes.
 
+mod over;
+
 use sqlparser::ast::{
     self as sp, BinaryOperator, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
     ObjectName, ObjectNamePart, SelectItem, SetExpr, Spanned, TableFactor, UnaryOperator, Value,
@@ -213,6 +215,13 @@ fn bend(tokens: &[&TokenWithSpan]) -> Result<Vec<TokenWithSpan>> {
                 };
                 out.push(TokenWithSpan::new(Token::Word(word), token.span));
             }
+            (Token::Word(_), _)
+                if word(token, "exclude").is_some()
+                    && out.last().is_some_and(over::ends_a_frame) =>
+            {
+                let message = format!("EXCLUDE is not supported; {}", over::FRAMES);
+                return err(area(token.span), message);
+            }
             (Token::Word(_), Some(Token::Colon)) if after_from => {
                 let at = area(token.span);
                 return err(
@@ -346,7 +355,6 @@ fn query_body(query: sp::Query, whole: Area) -> Result<Statement> {
     no(into.is_some(), "INTO")?;
     no(!lateral_views.is_empty() || prewhere.is_some() || !connect_by.is_empty(), "this clause")?;
     no(!cluster_by.is_empty() || !distribute_by.is_empty() || !sort_by.is_empty(), "SORT BY")?;
-    no(!named_window.is_empty(), "WINDOW")?;
     no(qualify.is_some(), "QUALIFY")?;
     no(value_table_mode.is_some() || !optimizer_hints.is_empty(), "this form of SELECT")?;
     let items = projection.into_iter().map(|i| item(i, whole)).collect::<Result<Vec<_>>>()?;
@@ -364,6 +372,7 @@ fn query_body(query: sp::Query, whole: Area) -> Result<Statement> {
     };
     let clause = |e: Option<sp::Expr>| e.map(|e| expr(e, whole, 0)).transpose();
     let (source, join) = source::read(from, whole)?;
+    let windows = named_window.into_iter().map(|w| over::named(w, whole)).collect::<Result<_>>()?;
     Ok(Statement {
         stream: None,
         items,
@@ -372,6 +381,7 @@ fn query_body(query: sp::Query, whole: Area) -> Result<Statement> {
         filter: clause(selection)?,
         group_by,
         having: clause(having)?,
+        windows,
         area: whole,
     })
 }
@@ -573,7 +583,7 @@ fn known(name: &str, args: Vec<Expr>) -> ExprKind {
 }
 
 fn plain(name: String, args: Vec<Expr>) -> Call {
-    Call { name, args, star: false, distinct: None, filter: None, clause: None }
+    Call { name, args, star: false, distinct: None, filter: None, over: None, clause: None }
 }
 
 fn text_arg(text: String, area: Area) -> Expr {
@@ -695,8 +705,8 @@ fn call(function: sp::Function, at: Area, depth: usize) -> Result<Expr> {
     if null_treatment.is_some() || !within_group.is_empty() {
         call.clause = Some(("this form of the call", at));
     }
-    if over.is_some() {
-        call.clause = Some(("OVER", at));
+    if let Some(over) = over {
+        call.over = Some(Box::new(over::read(over, at, depth)?));
     }
     match args {
         FunctionArguments::None => {}
@@ -721,6 +731,7 @@ fn call(function: sp::Function, at: Area, depth: usize) -> Result<Expr> {
     }
     if (call.name == "tag" || call.name == "field")
         && call.clause.is_none()
+        && call.over.is_none()
         && call.filter.is_none()
         && call.distinct.is_none()
     {

@@ -4,7 +4,7 @@
 use headwater_plugin_api::config::GlobSet;
 use regex::Regex;
 
-use crate::ast::{ArithOp, CastTo, CompareOp, Scope};
+use crate::ast::{ArithOp, CastTo, CompareOp, Frame, Scope};
 use crate::error::Area;
 use crate::eval::functions::Function;
 use crate::eval::like::Like;
@@ -31,6 +31,10 @@ pub enum Node {
     Key(usize),
     /// An aggregate's result, by its number in [`Aggregate::aggregates`].
     Aggregate(usize),
+    /// What a row with window functions takes from its point, by its number in [`Over::carried`].
+    Carried(usize),
+    /// A window function's result, by its number in [`Over::calls`].
+    Over(usize),
     WindowStart,
     WindowEnd,
     Negate(Box<Node>),
@@ -163,6 +167,8 @@ pub enum Action {
     Project { star: bool, outputs: Vec<Output> },
     /// The points of each window and group become one.
     Aggregate(Aggregate),
+    /// Each point becomes one, which knows of those before it.
+    Over(Over),
     /// Points of two sources become one: rows that another statement reads.
     Join(Box<Join>),
     /// Points are held by a join.
@@ -229,6 +235,46 @@ pub struct Aggregate {
     pub aggregates: Vec<AggregateCall>,
     pub having: Option<Node>,
     pub outputs: Vec<Output>,
+}
+
+/// A statement with window functions.
+#[derive(Debug, Clone)]
+pub struct Over {
+    /// PARTITION BY.
+    pub keys: Vec<Node>,
+    /// What the functions are computed over, each once.
+    pub inputs: Vec<Node>,
+    /// What a row takes from its point.
+    pub carried: Vec<Node>,
+    pub calls: Vec<OverCall>,
+    /// The row takes all tags and fields of its point.
+    pub star: bool,
+    /// Where the measurement stands among `carried`, if it names the row.
+    pub measurement: Option<usize>,
+    pub outputs: Vec<Output>,
+}
+
+/// A window function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverCall {
+    pub function: OverFunction,
+    /// By its number in [`Over::inputs`]; none for `count(*)` and `row_number()`.
+    pub input: Option<usize>,
+    pub frame: Frame,
+}
+
+/// What is computed over a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverFunction {
+    Aggregate(AggregateFunction),
+    RowNumber,
+    /// The value so many rows before; the default by its number in [`Over::carried`].
+    Lag {
+        back: u64,
+        default: Option<usize>,
+    },
+    FirstValue,
+    LastValue,
 }
 
 /// An aggregate over one of the inputs.
@@ -317,6 +363,8 @@ impl Node {
             | Node::Measurement
             | Node::Key(_)
             | Node::Aggregate(_)
+            | Node::Carried(_)
+            | Node::Over(_)
             | Node::WindowStart
             | Node::WindowEnd => {}
             Node::Negate(a)

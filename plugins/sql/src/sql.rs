@@ -12,7 +12,7 @@ use crate::bind::{self, Options};
 use crate::checkpoint::{Checkpoint, Resumed};
 use crate::explain;
 use crate::parse;
-use crate::plan::{Action, Node, Plan, ResultName, Role};
+use crate::plan::{Action, Node, Over, Plan, ResultName, Role};
 use crate::statement::{Late, Settings, Statement};
 
 headwater_plugin_api::choice! {
@@ -81,8 +81,10 @@ headwater_plugin_api::config! {
         pub max_groups: u32 = 100_000,
         /// What is done when there are more groups.
         pub overflow: Overflow = Overflow::Drop,
-        /// How many points a join holds; one with long texts counts as several. When there are more,
-        /// the oldest are answered early, or given up and counted as `points_overflow`.
+        /// How many points a join holds, or a statement with OVER lets wait for their rows, and how many
+        /// rows that keeps for others to look back at; a point with long texts counts as several. When
+        /// there are more, the oldest are answered and emitted early (`windows_early`), or given up
+        /// (`points_overflow`), and the oldest that are looked back at too (`points_forgotten`).
         pub max_rows: u64 = 1_000_000,
         /// How much earlier the partner of an ASOF JOIN may be, unless its ON says so.
         pub max_age: Duration = Duration::from_secs(300),
@@ -137,6 +139,7 @@ struct Metrics {
     overflow: Counter,
     no_window: Counter,
     early: Counter,
+    forgotten: Counter,
     emitted: Counter,
     empty: Counter,
     refused: Counter,
@@ -156,6 +159,7 @@ impl Metrics {
             overflow: host.counter("points_overflow"),
             no_window: host.counter("points_no_window"),
             early: host.counter("windows_early"),
+            forgotten: host.counter("points_forgotten"),
             emitted: host.counter("rows_emitted"),
             empty: host.counter("rows_empty"),
             refused: host.counter("rows_refused"),
@@ -206,11 +210,19 @@ fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
                 "with late = \"update\" a row may come twice, which a statement that reads the stream would count twice; use \"drop\" or \"pass\"",
             ));
         }
+        if config.late == LatePolicy::Update && matches!(plan.action, Action::Over(_)) {
+            return Err(Error::config(
+                "late",
+                "with late = \"update\" a late point would change the rows of all points whose frames hold it, so OVER cannot have it; use \"drop\" or \"pass\"",
+            ));
+        }
         plans.push(plan);
     }
     for tag in &config.tags {
         let has = |plan: &Plan| match &plan.action {
-            Action::Project { outputs, .. } => outputs.iter().any(|output| output.name == *tag),
+            Action::Project { outputs, .. } | Action::Over(Over { outputs, .. }) => {
+                outputs.iter().any(|output| output.name == *tag)
+            }
             Action::Aggregate(aggregate) => {
                 aggregate.outputs.iter().any(|output| output.name == *tag)
             }
@@ -247,7 +259,9 @@ fn checkpoint_every(text: &str) -> Result<Option<i64>, Error> {
 /// Whether a statement reads the windows' rows of an earlier one.
 fn is_chained(earlier: &Plan, later: &Plan) -> bool {
     match (&earlier.name, &earlier.action) {
-        (ResultName::Fixed(name), Action::Aggregate(_)) => later.reads.matches(name),
+        (ResultName::Fixed(name), Action::Aggregate(_) | Action::Over(_)) => {
+            later.reads.matches(name)
+        }
         _ => false,
     }
 }
@@ -370,7 +384,7 @@ impl Plugin for Sql {
         // The results of each statement are a source of their own.
         let seed = bytes_hash(config.query.as_bytes()) & !0xff | OWN_ORIGIN;
         let units = units(plans);
-        let waits = |plan: &Plan| matches!(plan.action, Action::Aggregate(_) | Action::Join(_));
+        let waits = |plan: &Plan| !matches!(plan.action, Action::Project { .. });
         let pace =
             units.iter().any(|(_, plan)| waits(plan)).then(|| settings.idle.max(1_000_000_000));
         let checkpoint = every.filter(|_| pace.is_some() && host.keeps_state());
@@ -464,7 +478,7 @@ impl Processor for Sql {
         let Some(pace) = self.pace else {
             return Ok(holds.then(|| now.saturating_add(REST_NS)));
         };
-        let next = self.statements.iter().filter_map(|statement| statement.next_due(now));
+        let next = self.statements.iter_mut().filter_map(|statement| statement.next_due(now));
         let checkpoint = self.checkpoint.as_ref().and_then(Checkpoint::next);
         let next = next.chain(checkpoint).min().unwrap_or(i64::MAX);
         Ok(Some(next.min(now.saturating_add(pace))))
@@ -568,7 +582,7 @@ impl Sql {
             self.statements[at].close(now, closing, &mut made);
             self.pass_on(now, at, made, out);
             let (earlier, later) = self.statements.split_at_mut(at + 1);
-            let Some(made) = earlier.last() else { continue };
+            let Some(made) = earlier.last_mut() else { continue };
             let Some(origin) = made.origin() else { continue };
             let mut progress = None;
             for later in later {
@@ -606,6 +620,7 @@ impl Sql {
             add(&metrics.overflow, counts.overflow);
             add(&metrics.no_window, counts.windows);
             add(&metrics.early, counts.early);
+            add(&metrics.forgotten, counts.forgotten);
             add(&metrics.emitted, counts.emitted.rows);
             add(&metrics.empty, counts.emitted.empty);
             add(&metrics.refused, counts.emitted.refused);

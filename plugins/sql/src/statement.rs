@@ -12,8 +12,10 @@ use crate::emit::{self, Base, Column, Emitted, Emitter};
 use crate::error::Failures;
 use crate::eval::{self, Context};
 use crate::join::{self, JoinState, Selected};
+use crate::over::{Feeding, Making, OverState};
 use crate::plan::{Action, Output, Plan, ResultName, Window};
 use crate::points::{OneSeries, Points, SERIES_FILTERS, ShapePlans};
+use crate::stateful::Stateful;
 use crate::watch::Watch;
 use crate::window::{Results, WindowState, Work};
 
@@ -39,7 +41,7 @@ pub struct Settings {
     pub max_groups: u32,
     /// What happens when there are more: windows are emitted early, or new groups dropped.
     pub flush: bool,
-    /// How many points a statement holds.
+    /// Points that a join holds, that wait for their rows with OVER, and rows that others look back at.
     pub max_rows: u64,
 }
 
@@ -54,6 +56,8 @@ pub struct Counts {
     pub windows: u64,
     /// Windows that were emitted before their time.
     pub early: u64,
+    /// Rows that were given up though frames held them.
+    pub forgotten: u64,
     pub emitted: Emitted,
     pub failures: Failures,
 }
@@ -86,7 +90,7 @@ pub struct Statement {
     shapes: ShapePlans,
     emitter: Emitter,
     watch: Watch,
-    window: Option<WindowState>,
+    window: Option<Stateful>,
     join: Option<Box<JoinState>>,
     counts: Counts,
     /// When the last points came; `None` once the memory was given back.
@@ -116,13 +120,16 @@ pub struct Statement {
 impl Statement {
     /// A statement that has seen nothing. `origin` names its results' source.
     pub fn new(plan: Plan, settings: &Settings, origin: u64) -> Self {
+        let name = match &plan.name {
+            ResultName::Fixed(name) => name.clone(),
+            ResultName::Derived => String::new(),
+        };
         let window = match &plan.action {
-            Action::Aggregate(aggregate) => {
-                let name = match &plan.name {
-                    ResultName::Fixed(name) => name.clone(),
-                    ResultName::Derived => String::new(),
-                };
-                Some(WindowState::new(aggregate, settings, name, origin))
+            Action::Aggregate(aggregate) => Some(Stateful::Window(Box::new(WindowState::new(
+                aggregate, settings, name, origin,
+            )))),
+            Action::Over(over) => {
+                Some(Stateful::Over(Box::new(OverState::new(over, settings, name, origin))))
             }
             Action::Project { .. } | Action::Join(_) | Action::Side(_) => None,
         };
@@ -163,7 +170,7 @@ impl Statement {
     }
 
     /// The windows, if the statement has some.
-    pub fn window(&self) -> Option<&WindowState> {
+    pub fn window(&self) -> Option<&Stateful> {
         self.window.as_ref()
     }
 
@@ -179,19 +186,19 @@ impl Statement {
 
     /// The source of the rows that it makes when they are due.
     pub fn origin(&self) -> Option<u64> {
-        let window = self.window.as_ref().map(WindowState::origin);
+        let window = self.window.as_ref().map(Stateful::origin);
         window.or_else(|| self.join.as_ref().map(|join| join.origin()))
     }
 
     /// The earliest time that a row which is still to come may have, late ones aside.
-    pub fn watermark(&self) -> i64 {
-        let window = self.window.as_ref().map(WindowState::watermark);
+    pub fn watermark(&mut self) -> i64 {
+        let window = self.window.as_mut().map(Stateful::watermark);
         window.or_else(|| self.join.as_ref().map(|join| join.watermark())).unwrap_or(i64::MAX)
     }
 
     /// When to look again, if no point or message comes; `None` for never.
-    pub fn next_due(&self, now: i64) -> Option<i64> {
-        let (emitting, due) = match (&self.window, &self.join) {
+    pub fn next_due(&mut self, now: i64) -> Option<i64> {
+        let (emitting, due) = match (&mut self.window, &self.join) {
             (Some(window), _) => (window.is_emitting(), window.next_due(now)),
             (None, Some(join)) => (join.is_emitting(), join.next_due(now)),
             (None, None) => return None,
@@ -262,7 +269,7 @@ impl Statement {
             let points =
                 |rows| Points { batch, rows, columns: &plan.columns, places: &shape.columns };
             match (&plan.action, &mut self.window, &feed) {
-                (Action::Aggregate(aggregate), Some(window), Some(feed)) => {
+                (Action::Aggregate(aggregate), Some(Stateful::Window(window)), Some(feed)) => {
                     let results = Results {
                         aggregate,
                         emitter: &mut self.emitter,
@@ -277,6 +284,13 @@ impl Statement {
                     } else {
                         window.add(&mut work, &self.rows, shape.keys_by_series, &points);
                     }
+                }
+                (Action::Over(over), Some(Stateful::Over(state)), Some(feed)) => {
+                    let (emitter, counts) = (&mut self.emitter, &mut self.counts);
+                    let mut making = Making { over, emitter, counts, cx: &mut cx, out };
+                    let mut work = Feeding { plan: &plan, batch, feed, series: &mut self.series };
+                    let (points, known) = (points(&self.rows), &mut self.groups);
+                    state.add(&mut work, &mut making, &points, shape.keys_by_series, known);
                 }
                 (Action::Project { star, outputs }, ..) => {
                     project(
@@ -541,13 +555,19 @@ impl Statement {
             join.close(now, closing, out);
         }
         let plan = Arc::clone(&self.plan);
-        let (Some(window), Action::Aggregate(aggregate)) = (&mut self.window, &plan.action) else {
-            return;
-        };
         let mut cx = Context::new(now);
         let (emitter, counts) = (&mut self.emitter, &mut self.counts);
-        let mut results = Results { aggregate, emitter, counts, cx: &mut cx, out };
-        let groups_changed = window.close(&mut results, now, closing);
+        let groups_changed = match (&mut self.window, &plan.action) {
+            (Some(Stateful::Window(window)), Action::Aggregate(aggregate)) => {
+                let mut results = Results { aggregate, emitter, counts, cx: &mut cx, out };
+                window.close(&mut results, now, closing)
+            }
+            (Some(Stateful::Over(state)), Action::Over(over)) => {
+                let mut making = Making { over, emitter, counts, cx: &mut cx, out };
+                state.close(&mut making, now, closing)
+            }
+            _ => return,
+        };
         if groups_changed {
             self.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
         }
@@ -574,7 +594,7 @@ impl Statement {
             (self.tag_sets, self.runs) = (Vec::new(), Vec::new());
         }
         if self.took.is_some_and(quiet) {
-            let done = self.window.as_mut().is_none_or(WindowState::release);
+            let done = self.window.as_mut().is_none_or(Stateful::release);
             if done && self.join.as_mut().is_none_or(|join| join.release(now)) {
                 self.took = None;
                 self.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
@@ -587,22 +607,34 @@ impl Statement {
     pub fn byte_size(&mut self) -> usize {
         let lists = [&self.rows, &self.groups, &self.verdicts, &self.order, &self.starts];
         let lists: usize = lists.iter().map(|list| list.capacity() * 4).sum();
-        let window = self.window.as_mut().map_or(0, WindowState::byte_size);
+        let window = self.window.as_mut().map_or(0, Stateful::byte_size);
         let join = self.join.as_mut().map_or(0, |join| join.byte_size());
         lists + self.runs.capacity() * 12 + window + join + self.series.byte_size()
     }
 
     /// Writes all that a checkpoint keeps.
     pub fn write(&self, out: &mut Vec<u8>) {
-        self.window.iter().for_each(|window| window.write(out));
+        match &self.window {
+            Some(Stateful::Window(window)) => window.write(out),
+            Some(Stateful::Over(over)) => over.write(out),
+            None => {}
+        }
         self.join.iter().for_each(|join| join.write(out));
     }
 
     /// Reads what the same statement wrote, when it has seen nothing.
     pub fn read(&mut self, now: i64, from: &mut Reader<'_>) -> Read<()> {
-        if let (Some(window), Action::Aggregate(aggregate)) = (&mut self.window, &self.plan.action)
-        {
-            window.read(aggregate, now, from)?;
+        match (&mut self.window, &self.plan.action) {
+            (Some(Stateful::Window(window)), Action::Aggregate(aggregate)) => {
+                window.read(aggregate, now, from)?;
+            }
+            (Some(Stateful::Over(state)), Action::Over(_)) => {
+                state.read(from)?;
+                state.sources().resume(now);
+            }
+            _ => {}
+        }
+        if self.window.is_some() {
             (self.fed, self.took) = (Some(now), Some(now));
         }
         if let Some(join) = &mut self.join {

@@ -16,9 +16,12 @@ pub fn text(statements: &[Statement]) -> String {
         let star = statement.star.then_some("*");
         let names = statement.columns.iter().map(|column| column.name.as_str());
         line(&mut out, "columns", &star.into_iter().chain(names).collect::<Vec<_>>().join(", "));
-        for (per, title) in
-            [("series", "per series"), ("point", "per point"), ("window", "per window")]
-        {
+        for (per, title) in [
+            ("series", "per series"),
+            ("point", "per point"),
+            ("window", "per window"),
+            ("row", "per row"),
+        ] {
             let mut title = title;
             for work in statement.work.iter().filter(|work| work.per == per) {
                 line(&mut out, title, &sentence(work));

@@ -2,11 +2,11 @@
 
 use std::cmp::Ordering;
 
-use super::codec::{Broken, Read, Reader, put_float, put_int, put_text, put_time};
-use super::kernel::{To, grow, heap_bytes, retain};
+use super::codec::{Broken, Read, Reader, put_time};
+use super::held::Held;
+use super::kernel::{To, grow, retain};
 use super::{Accumulator, Input};
 use crate::error::Failures;
-use crate::eval::compare::float_order;
 use crate::plan::AggregateFunction;
 use crate::vector::{Bits, Cell, Data, Kind, Vector};
 
@@ -16,19 +16,6 @@ pub struct Ends {
     values: Vec<(i64, Held)>,
     /// Bytes of the texts.
     heap: usize,
-}
-
-/// A value of any kind, kept.
-#[derive(Debug, Clone, PartialEq)]
-enum Held {
-    None,
-    Bool(bool),
-    Float(f64),
-    Int(i64),
-    UInt(u64),
-    Text(Box<str>),
-    Time(i64),
-    Interval(i64),
 }
 
 impl Ends {
@@ -179,121 +166,5 @@ impl Accumulator for Ends {
             *self.values.get_mut(group).ok_or(Broken)? = (from.time()?, held);
         }
         Ok(())
-    }
-}
-
-impl Held {
-    fn heap(&self) -> usize {
-        if let Held::Text(text) = self { heap_bytes(text.len()) } else { 0 }
-    }
-
-    /// A byte for the kind, then the value.
-    fn write(&self, out: &mut Vec<u8>) {
-        match self {
-            Held::None => out.push(0),
-            Held::Bool(value) => out.extend([1, u8::from(*value)]),
-            Held::Float(value) => {
-                out.push(2);
-                put_float(out, *value);
-            }
-            Held::Int(value) => {
-                out.push(3);
-                put_int(out, (*value).into());
-            }
-            Held::UInt(value) => {
-                out.push(4);
-                put_int(out, (*value).into());
-            }
-            Held::Text(text) => {
-                out.push(5);
-                put_text(out, text);
-            }
-            Held::Time(nanos) => {
-                out.push(6);
-                put_time(out, *nanos);
-            }
-            Held::Interval(nanos) => {
-                out.push(7);
-                put_time(out, *nanos);
-            }
-        }
-    }
-
-    fn read(from: &mut Reader<'_>) -> Read<Held> {
-        Ok(match from.byte()? {
-            0 => Held::None,
-            1 => Held::Bool(from.flags(1)? != 0),
-            2 => Held::Float(from.finite()?),
-            3 => Held::Int(i64::try_from(from.int()?).map_err(|_| Broken)?),
-            4 => Held::UInt(u64::try_from(from.int()?).map_err(|_| Broken)?),
-            5 => Held::Text(from.text()?.into()),
-            6 => Held::Time(from.time()?),
-            7 => Held::Interval(from.time()?),
-            _ => return Err(Broken),
-        })
-    }
-
-    fn of(cell: Cell<'_>) -> Held {
-        match cell {
-            Cell::Null => Held::None,
-            Cell::Bool(value) => Held::Bool(value),
-            Cell::Float(value) => Held::Float(value),
-            Cell::Int(value, unsigned) => match (i64::try_from(value), unsigned) {
-                (Ok(value), false) => Held::Int(value),
-                (Ok(value), true) if value < 0 => Held::Int(value),
-                _ => Held::UInt(value as u64),
-            },
-            Cell::Text(text) => Held::Text(text.into()),
-            Cell::Time(nanos) => Held::Time(nanos),
-            Cell::Interval(nanos) => Held::Interval(nanos),
-        }
-    }
-
-    fn cell(&self) -> Cell<'_> {
-        match self {
-            Held::None => Cell::Null,
-            Held::Bool(value) => Cell::Bool(*value),
-            Held::Float(value) => Cell::Float(*value),
-            Held::Int(value) => Cell::Int((*value).into(), false),
-            Held::UInt(value) => Cell::Int((*value).into(), true),
-            Held::Text(text) => Cell::Text(text),
-            Held::Time(nanos) => Cell::Time(*nanos),
-            Held::Interval(nanos) => Cell::Interval(*nanos),
-        }
-    }
-
-    fn kind(&self) -> Kind {
-        match self {
-            Held::None => Kind::Null,
-            Held::Bool(_) => Kind::Bool,
-            Held::Float(_) => Kind::Float,
-            Held::Int(_) | Held::UInt(_) => Kind::Int,
-            Held::Text(_) => Kind::Text,
-            Held::Time(_) => Kind::Time,
-            Held::Interval(_) => Kind::Interval,
-        }
-    }
-
-    /// How it compares with a value; kinds that do not compare have an order of their own.
-    fn order(&self, cell: Cell<'_>) -> Ordering {
-        let rank = |cell: &Cell<'_>| match cell {
-            Cell::Null => 0,
-            Cell::Bool(_) => 1,
-            Cell::Int(..) | Cell::Float(_) => 2,
-            Cell::Interval(_) => 3,
-            Cell::Time(_) => 4,
-            Cell::Text(_) => 5,
-        };
-        let own = self.cell();
-        match (own, cell) {
-            (Cell::Bool(a), Cell::Bool(b)) => a.cmp(&b),
-            (Cell::Int(a, _), Cell::Int(b, _)) => a.cmp(&b),
-            (Cell::Float(a), Cell::Float(b)) => float_order(a, b),
-            (Cell::Int(a, _), Cell::Float(b)) => float_order(a as f64, b),
-            (Cell::Float(a), Cell::Int(b, _)) => float_order(a, b as f64),
-            (Cell::Text(a), Cell::Text(b)) => a.cmp(b),
-            (Cell::Time(a), Cell::Time(b)) | (Cell::Interval(a), Cell::Interval(b)) => a.cmp(&b),
-            (a, b) => rank(&a).cmp(&rank(&b)),
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::err;
 use super::expr::{Binder, Scope};
-use super::names::{aggregate_function, has_aggregate, is_aggregate, unknown};
+use super::names::{aggregate_function, has_aggregate, has_over, is_aggregate, unknown};
 use crate::ast::{Call, Expr, ExprKind, Scope as ColumnScope};
 use crate::canonical;
 use crate::error::{Area, Result};
@@ -23,6 +23,9 @@ impl Binder {
                 if clause == "WHERE" { "; conditions on aggregates stand in HAVING" } else { "" };
             return err(area, format!("an aggregate cannot stand in {clause}{hint}"));
         }
+        if let Scope::Row { .. } = scope {
+            return err(area, super::over::BESIDE);
+        }
         let wanted = match call.name.as_str() {
             "partial" => self.partial(call, area)?,
             "merge" => self.merge(call, area)?,
@@ -39,7 +42,7 @@ impl Binder {
     }
 
     /// `f(x)`, `count(*)`, `quantile(x, p)`, with DISTINCT and FILTER.
-    fn plain(&mut self, call: &Call, area: Area) -> Result<AggregateCall> {
+    pub fn plain(&mut self, call: &Call, area: Area) -> Result<AggregateCall> {
         let Some(function) = aggregate_function(&call.name) else {
             return unknown(&call.name, area);
         };
@@ -164,10 +167,13 @@ impl Binder {
 
     /// The number of an aggregate's input. With a filter it is NULL where that does not hold; without
     /// a value it is then true elsewhere.
-    fn input(&mut self, arg: Option<&Expr>, filter: Option<&Expr>) -> Result<usize> {
+    pub fn input(&mut self, arg: Option<&Expr>, filter: Option<&Expr>) -> Result<usize> {
         for expr in arg.into_iter().chain(filter) {
             if has_aggregate(expr) {
                 return err(expr.area, "an aggregate cannot stand inside another");
+            }
+            if has_over(expr) {
+                return err(expr.area, super::over::NESTED);
             }
         }
         let mut text = arg.map_or_else(|| "TRUE".to_owned(), canonical::text);

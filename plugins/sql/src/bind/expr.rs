@@ -5,8 +5,8 @@ use regex::{Regex, RegexBuilder};
 
 use super::err;
 use super::kinds::choice;
-use super::names::{is_aggregate, unknown};
-use crate::ast::{Call, CastTo, Expr, ExprKind, Literal, Scope as ColumnScope};
+use super::names::{has_over, is_aggregate, unknown};
+use crate::ast::{Call, CastTo, Expr, ExprKind, Literal, Name, Over, Scope as ColumnScope};
 use crate::canonical;
 use crate::error::{Area, Result, SqlError};
 use crate::eval::functions::{self, Arg, Function};
@@ -25,6 +25,9 @@ pub enum Scope {
     Point { clause: &'static str },
     /// Group keys, aggregates, the window.
     Group { clause: &'static str },
+    /// What a row with window functions is made of; `leaf` where the point's own values are worked
+    /// out only if they are asked for.
+    Row { leaf: bool },
 }
 
 /// What is collected while a statement is bound.
@@ -44,6 +47,14 @@ pub struct Binder {
     pub distinct_bytes: usize,
     /// Columns that hold times as numbers.
     pub moments: Vec<String>,
+    /// What a row with window functions takes from its point, as text too.
+    pub carried_texts: Vec<String>,
+    pub carried: Vec<Node>,
+    pub over: Vec<OverCall>,
+    /// PARTITION BY as text, once there was one.
+    pub partition: Option<Vec<String>>,
+    /// The windows of the WINDOW clause.
+    pub windows: Vec<(Name, Over)>,
 }
 
 /// A frame of one row without columns, for what is constant.
@@ -81,6 +92,12 @@ impl Binder {
             if let Some(key) = self.keys.iter().position(|key| *key == text) {
                 return Ok(Node::Key(key));
             }
+        }
+        if let Scope::Row { leaf } = scope
+            && (!leaf || matches!(expr.kind, ExprKind::Column { .. }))
+            && !has_over(expr)
+        {
+            return self.carry(expr);
         }
         let node = self.node(expr, scope)?;
         Ok(fold(node))
@@ -241,6 +258,10 @@ impl Binder {
         area: Area,
         scope: Scope,
     ) -> Result<Node> {
+        let scope = match scope {
+            Scope::Row { .. } => Scope::Row { leaf: true },
+            other => other,
+        };
         let mut kind = Kind::Null;
         let mut bound = Vec::with_capacity(whens.len());
         for (when, then) in whens {
@@ -271,7 +292,7 @@ impl Binder {
     }
 
     /// The kind of a choice between what there was so far and another value.
-    fn together(&self, kind: Kind, node: &Node, area: Area) -> Result<Kind> {
+    pub fn together(&self, kind: Kind, node: &Node, area: Area) -> Result<Kind> {
         let other = self.kind(node);
         match choice(kind, other) {
             Some(kind) => Ok(kind),
@@ -324,6 +345,9 @@ impl Binder {
     }
 
     fn call(&mut self, call: &Call, area: Area, scope: Scope) -> Result<Node> {
+        if call.over.is_some() {
+            return self.over(call, area, scope);
+        }
         if is_aggregate(&call.name) {
             return self.aggregate(call, area, scope);
         }
@@ -345,6 +369,7 @@ impl Binder {
                     Scope::Group { .. } if call.name == "window_start" => Ok(Node::WindowStart),
                     Scope::Group { .. } => Ok(Node::WindowEnd),
                     Scope::Point { clause } => err(area, format!("there is no window in {clause}")),
+                    Scope::Row { .. } => err(area, "there is no window in a statement with OVER"),
                 };
             }
             "time" | "tumble" | "hop" | "session" | "rows" => {
@@ -497,6 +522,8 @@ fn fold(node: Node) -> Node {
                 | Node::Measurement
                 | Node::Key(_)
                 | Node::Aggregate(_)
+                | Node::Carried(_)
+                | Node::Over(_)
                 | Node::WindowStart
                 | Node::WindowEnd
                 | Node::Call(Function::Now, _)

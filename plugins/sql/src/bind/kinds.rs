@@ -52,6 +52,12 @@ impl Binder {
                 Some(call) => self.aggregate_kind(call),
                 None => Kind::Any,
             },
+            Node::Carried(number) => {
+                self.carried.get(*number).map_or(Kind::Any, |node| self.kind(node))
+            }
+            Node::Over(number) => {
+                self.over.get(*number).map_or(Kind::Any, |call| self.over_kind(call))
+            }
             Node::Negate(a) => self.kind(a),
             Node::Not(_)
             | Node::And(_)
@@ -103,7 +109,7 @@ impl Binder {
         kinds.fold(Kind::Null, |a, b| choice(a, b).unwrap_or(Kind::Any))
     }
 
-    fn aggregate_kind(&self, call: &AggregateCall) -> Kind {
+    pub fn aggregate_kind(&self, call: &AggregateCall) -> Kind {
         use AggregateFunction as A;
         let input = call
             .input

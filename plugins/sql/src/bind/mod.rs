@@ -7,6 +7,7 @@ mod expr;
 mod join;
 mod kinds;
 pub mod names;
+mod over;
 mod source;
 mod window;
 
@@ -47,7 +48,11 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
     });
     let clauses = statement.filter.iter().chain(&statement.group_by).chain(&statement.having);
     items.chain(clauses).try_for_each(names::refuse_clauses)?;
-    let mut binder = Binder { distinct_bytes: options.distinct_bytes, ..Binder::default() };
+    let mut binder = Binder {
+        distinct_bytes: options.distinct_bytes,
+        windows: statement.windows.clone(),
+        ..Binder::default()
+    };
     binder.moments = join.as_ref().map_or_else(Vec::new, |join| join.moments());
     let filters = match &statement.filter {
         None => Vec::new(),
@@ -58,9 +63,16 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
             .items
             .iter()
             .any(|item| matches!(item, Item::Expr { expr, .. } if names::has_aggregate(expr)));
-    let action = if is_aggregate {
+    let derived = statement.stream.is_none()
+        && options.name.is_empty()
+        && !matches!(statement.source.kind, SourceKind::Name(_));
+    let action = if over::is_over(statement) {
+        Action::Over(binder.over_statement(statement, options, derived)?)
+    } else if is_aggregate {
+        over::unused(statement)?;
         Action::Aggregate(aggregate(&mut binder, statement, options)?)
     } else {
+        over::unused(statement)?;
         project(&mut binder, statement, options)?
     };
     let name = match (&statement.stream, &statement.source.kind) {

@@ -41,11 +41,22 @@ const NOT_YET: &[&str] = &[
     "delta",
     "string_agg",
     "forecast",
-    "lag",
-    "row_number",
-    "first_value",
+    "rank",
+    "dense_rank",
+    "percent_rank",
+    "cume_dist",
+    "ntile",
+    "nth_value",
     "md5",
     "sha256",
+];
+
+/// Functions that need OVER, with the form that works.
+pub const WINDOW_FUNCTIONS: &[(&str, &str)] = &[
+    ("lag", "lag(x [, n [, default]]) OVER (PARTITION BY host ORDER BY time)"),
+    ("row_number", "row_number() OVER (PARTITION BY host ORDER BY time)"),
+    ("first_value", "first_value(x) OVER (PARTITION BY host ORDER BY time)"),
+    ("last_value", "last_value(x) OVER (PARTITION BY host ORDER BY time)"),
 ];
 
 /// What is read from the states of other aggregates, or emits them.
@@ -85,7 +96,8 @@ pub fn visit(expr: &Expr, f: &mut impl FnMut(&Expr)) {
             otherwise.iter().for_each(|a| each(&[a]));
         }
         ExprKind::Call(call) => {
-            each(&call.args.iter().chain(call.filter.as_deref()).collect::<Vec<_>>());
+            let keys = call.over.iter().flat_map(|over| &over.partition_by);
+            each(&call.args.iter().chain(call.filter.as_deref()).chain(keys).collect::<Vec<_>>());
         }
     }
 }
@@ -137,7 +149,17 @@ pub fn is_aggregate(name: &str) -> bool {
 pub fn has_aggregate(expr: &Expr) -> bool {
     let mut found = false;
     visit(expr, &mut |expr| {
-        found |= matches!(&expr.kind, ExprKind::Call(call) if is_aggregate(&call.name));
+        let ExprKind::Call(call) = &expr.kind else { return };
+        found |= is_aggregate(&call.name) && call.over.is_none();
+    });
+    found
+}
+
+/// Whether there is a window function in the expression.
+pub fn has_over(expr: &Expr) -> bool {
+    let mut found = false;
+    visit(expr, &mut |expr| {
+        found |= matches!(&expr.kind, ExprKind::Call(call) if call.over.is_some());
     });
     found
 }
@@ -149,11 +171,7 @@ pub fn refuse_clauses(expr: &Expr) -> Result<()> {
         if let (ExprKind::Call(Call { clause: Some((clause, at)), .. }), true) =
             (&expr.kind, found.is_ok())
         {
-            let instead = match *clause {
-                "OVER" => "the form that works is an aggregate with GROUP BY time('10s')",
-                _ => "expected name(arguments)",
-            };
-            found = err(*at, format!("{clause} is not supported yet; {instead}"));
+            found = err(*at, format!("{clause} is not supported yet; expected name(arguments)"));
         }
     });
     found
@@ -173,6 +191,15 @@ pub fn reads(expr: &Expr, wanted: &str) -> bool {
 
 /// Refuses a name that is no function.
 pub fn unknown<T>(name: &str, area: Area) -> Result<T> {
+    if let Some((_, form)) = WINDOW_FUNCTIONS.iter().find(|(known, _)| *known == name) {
+        return err(area, format!("{name} needs a window; write {form}"));
+    }
+    if name == "lead" {
+        return err(
+            area,
+            "lead would wait for points that are still to come; the form that works is lag(x) OVER (PARTITION BY host ORDER BY time)",
+        );
+    }
     if NOT_YET.contains(&name) {
         return err(area, format!("{name} is not supported yet"));
     }
@@ -180,6 +207,7 @@ pub fn unknown<T>(name: &str, area: Area) -> Result<T> {
         functions::CATALOGUE.iter().flat_map(|s| s.names.iter().copied()).collect();
     names.extend(AGGREGATES.iter().map(|(name, _)| *name));
     names.extend(OF_STATES);
+    names.extend(WINDOW_FUNCTIONS.iter().map(|(name, _)| *name));
     names.extend(["window_start", "window_end", "regexp_replace", "regexp_extract", "time"]);
     match nearest(name, names) {
         Some(near) => err(area, format!("there is no function {name}; did you mean {near}?")),

@@ -39,6 +39,14 @@ pub trait Frame<'a> {
     fn aggregate(&self, _number: usize) -> Vector<'a> {
         Vector::null()
     }
+    /// What a row takes from its point.
+    fn carried(&self, _number: usize) -> Vector<'a> {
+        Vector::null()
+    }
+    /// A window function's results.
+    fn over(&self, _number: usize) -> Vector<'a> {
+        Vector::null()
+    }
     /// The start of the window, or its end.
     fn window(&self, _end: bool) -> Vector<'a> {
         Vector::null()
@@ -97,6 +105,8 @@ pub fn eval<'a>(node: &'a Node, frame: &dyn Frame<'a>, cx: &mut Context) -> Vect
         Node::Measurement => frame.measurement(),
         Node::Key(number) => frame.key(*number),
         Node::Aggregate(number) => frame.aggregate(*number),
+        Node::Carried(number) => frame.carried(*number),
+        Node::Over(number) => frame.over(*number),
         Node::WindowStart => frame.window(false),
         Node::WindowEnd => frame.window(true),
         Node::Moment(a) => {

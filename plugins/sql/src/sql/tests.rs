@@ -15,6 +15,7 @@ mod join_random;
 mod kinds;
 mod memory;
 mod naive;
+mod over;
 mod reference;
 mod rows;
 mod session;
