@@ -185,7 +185,8 @@ impl OverState {
         let flags = from.flags(3)?;
         let last = from.time()?;
         run.last = (flags & 1 != 0).then_some(last);
-        run.last_fed = flags & 2 != 0;
+        // Further points may come from sources that come back after a restart.
+        run.last_fed = true;
         run.made = from.time()?;
         run.history.read(layout.kept.len(), run.rows, from)?;
         if !layout.looks_back && !run.history.times.is_empty() {
