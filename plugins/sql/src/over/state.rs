@@ -61,7 +61,7 @@ impl OverState {
             }
         }
         put(out, run.pending.len() as u64);
-        for (point, values) in run.unsorted(self.layout.width()) {
+        for (point, values) in run.in_order(self.layout.width()) {
             put_time(out, point.time);
             put_time(out, point.since);
             out.push(u8::from(point.fed));
@@ -207,10 +207,10 @@ impl OverState {
         }
         run.refill(layout);
         let width = layout.width();
-        for _ in 0..from.count(18 + width)? {
+        for arrival in 0..from.count(18 + width)? as u64 {
             let (time, since, fed) = (from.time()?, from.time()?, from.flags(1)? != 0);
             let copy = copies.read(from)?;
-            let point = Pending { time, since, batch: 0, copy, fed };
+            let point = Pending { time, arrival, since, batch: 0, copy, fed };
             let mut values = Vec::with_capacity(width);
             for _ in 0..width {
                 values.push(Held::read(from)?);

@@ -11,6 +11,7 @@ mod hop;
 mod memory;
 mod naive;
 mod over;
+mod over_naive;
 mod reference;
 mod rows;
 mod session;
