@@ -8,6 +8,7 @@
 mod aggregates;
 mod engine;
 mod expressions;
+mod over;
 mod random;
 mod table;
 mod value;

@@ -3,11 +3,11 @@
 //!
 //! `window.rs` is where a further form of window belongs: all else of a statement stays the same.
 
-mod calls;
-mod data;
-mod duckdb;
+pub mod calls;
+pub mod data;
+pub mod duckdb;
 mod feed;
-mod scalar;
+pub mod scalar;
 mod shrink;
 mod statement;
 mod window;
