@@ -9,6 +9,7 @@ mod aggregates;
 mod engine;
 mod expressions;
 mod metamorphic;
+mod over;
 mod random;
 mod table;
 mod value;

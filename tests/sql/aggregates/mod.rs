@@ -5,9 +5,9 @@
 
 pub mod calls;
 pub mod data;
-mod duckdb;
+pub mod duckdb;
 mod feed;
-mod scalar;
+pub mod scalar;
 pub mod shrink;
 pub mod statement;
 mod window;

@@ -86,6 +86,8 @@ pub struct OverState {
     ready: Ready,
     batches: Batches,
     stamps: u32,
+    /// Batches that came.
+    batch: u64,
     now: i64,
     /// Points that wait.
     waiting: usize,
@@ -117,6 +119,7 @@ impl OverState {
             ready: Ready::default(),
             batches: Batches::default(),
             stamps: 0,
+            batch: 0,
             now: i64::MIN,
             waiting: 0,
             kept: 0,
@@ -152,6 +155,7 @@ impl OverState {
     pub fn observe(&mut self, now: i64, batch: &Batch) -> Feed {
         self.set_now(now);
         self.batches.next();
+        self.batch += 1;
         self.sources.observe(now, batch)
     }
 
@@ -325,6 +329,7 @@ impl OverState {
         for (at, (row, partition)) in rows.iter().zip(&partitions).enumerate() {
             let point = Pending {
                 time: table[*row as usize].time,
+                arrival: self.batch << 32 | u64::from(*row),
                 since: self.now,
                 batch,
                 copy: copies.get(at).copied().unwrap_or(u32::MAX),
@@ -527,7 +532,7 @@ impl OverState {
         let (a, b) = self.queues.tops(&mut self.partitions.list);
         let due = |entry: Option<queues::Entry>, until: i64| entry.is_some_and(|e| e.0 <= until);
         self.more = !self.ready.is_empty() || due(a, live) || due(b, fed);
-        self.end(live);
+        self.end(now.saturating_sub(self.delay));
         let known = self.partitions.list.len();
         let untidy = known > TIDY_MIN && self.partitions.emptied * 2 > known;
         if untidy {
@@ -563,6 +568,9 @@ impl OverState {
             if end > time || !over {
                 let later = end.max(live.saturating_add(LOOK_NS));
                 self.queues.ending.push(std::cmp::Reverse((later, number, stamp)));
+                if later <= live {
+                    break;
+                }
                 continue;
             }
             self.kept -= run.history.times.len();

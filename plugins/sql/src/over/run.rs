@@ -24,6 +24,8 @@ const ROW: Held = Held::Bool(true);
 #[derive(Debug, Clone, Copy)]
 pub struct Pending {
     pub time: i64,
+    /// Its number in the order of arrival, whatever its shape.
+    pub arrival: u64,
     /// The clock when it came.
     pub since: i64,
     /// Its batch, and the place of its copy there.
@@ -114,7 +116,8 @@ impl Run {
         let values = values.inspect(|held| *heap += held.heap());
         let reach = if self.sorted { NEAR + 1 } else { 0 };
         let last = self.pending.iter().rev().take(reach);
-        let later = last.take_while(|other| other.time > point.time).count();
+        let place = (point.time, point.arrival);
+        let later = last.take_while(|other| (other.time, other.arrival) > place).count();
         if later == 0 || later > NEAR {
             self.sorted &= later == 0;
             self.pending.push_back(point);
@@ -148,29 +151,34 @@ impl Run {
         }
     }
 
+    /// The places of the points that wait, in the order of their time and arrival.
+    fn order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.pending.len()).collect();
+        order.sort_by_key(|at| (self.pending[*at].time, self.pending[*at].arrival));
+        order
+    }
+
     /// Puts the points that wait in the order of their time; those of one time stay as they came.
     pub fn sort(&mut self, width: usize) {
         if self.sorted {
             return;
         }
         self.sorted = true;
-        let mut order: Vec<(i64, usize)> =
-            self.pending.iter().enumerate().map(|(at, point)| (point.time, at)).collect();
-        order.sort_unstable();
+        let order = self.order();
         let mut cells = std::mem::take(&mut self.cells);
         let cells = cells.make_contiguous();
-        self.pending = order.iter().map(|(_, at)| self.pending[*at]).collect();
-        let rows = order.iter().flat_map(|(_, at)| at * width..(at + 1) * width);
+        self.pending = order.iter().map(|at| self.pending[*at]).collect();
+        let rows = order.iter().flat_map(|at| at * width..(at + 1) * width);
         self.cells = rows.map(|at| std::mem::take(&mut cells[at])).collect();
     }
 
-    /// What waits, in any order that keeps those of one time as they came.
-    pub fn unsorted(
+    /// What waits, in the order of time and arrival.
+    pub fn in_order(
         &self,
         width: usize,
     ) -> impl Iterator<Item = (&Pending, impl Iterator<Item = &Held>)> {
-        let row = move |at: usize| self.cells.iter().skip(at * width).take(width);
-        self.pending.iter().enumerate().map(move |(at, point)| (point, row(at)))
+        let row = move |at: usize| self.cells.range(at * width..(at + 1) * width);
+        self.order().into_iter().map(move |at| (&self.pending[at], row(at)))
     }
 
     /// Lets all rows that were read enter their frames again.

@@ -60,7 +60,7 @@ impl OverState {
             }
         }
         put(out, run.pending.len() as u64);
-        for (point, values) in run.unsorted(self.layout.width()) {
+        for (point, values) in run.in_order(self.layout.width()) {
             put_time(out, point.time);
             put_time(out, point.since);
             out.push(u8::from(point.fed));
@@ -206,12 +206,12 @@ impl OverState {
         }
         run.refill(layout);
         let width = layout.width();
-        for _ in 0..from.count(18 + width)? {
+        for arrival in 0..from.count(18 + width)? as u64 {
             let (time, since) = (from.time()?, from.time()?);
             from.flags(1)?;
             let copy = copies.read(from)?;
             // Points before it may still come from sources that come back after a restart.
-            let point = Pending { time, since, batch: 0, copy, fed: true };
+            let point = Pending { time, arrival, since, batch: 0, copy, fed: true };
             let mut values = Vec::with_capacity(width);
             for _ in 0..width {
                 values.push(Held::read(from)?);

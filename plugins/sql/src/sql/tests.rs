@@ -16,6 +16,7 @@ mod kinds;
 mod memory;
 mod naive;
 mod over;
+mod over_naive;
 mod reference;
 mod rows;
 mod session;
