@@ -174,6 +174,11 @@ impl Statement {
         self.window.as_ref()
     }
 
+    #[cfg(test)]
+    pub fn window_mut(&mut self) -> Option<&mut Stateful> {
+        self.window.as_mut()
+    }
+
     /// The join, if the statement is one.
     pub fn join(&self) -> Option<&JoinState> {
         self.join.as_deref()
