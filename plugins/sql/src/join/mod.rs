@@ -278,3 +278,6 @@ impl JoinState {
         self.held.answer_due(reached.as_ref(), &mut self.output, self.origin, out);
     }
 }
+
+#[cfg(test)]
+mod tests;
