@@ -96,7 +96,7 @@ fn points_of_others_are_progress() {
             batch
         };
         let (got, _) = c.s.sql.process(T * S + 5 * S, other(-3600 * S));
-        assert!(got.points().len() == 0);
+        assert!(got.points().is_empty());
         assert_eq!(c.tick(8 * S), [], "silent since 5");
         let (got, _) = c.s.sql.process(T * S + 9 * S, other(-3500 * S));
         assert_eq!(c.rows(&got.batches), [(-3600, 2)]);
