@@ -294,7 +294,7 @@ fn a_difference_is_found() {
             continue;
         }
         let (query, options) = (statement.ours(&table.name), Way::Whole.options());
-        let mut made = |rows: &[&Row]| {
+        let made = |rows: &[&Row]| {
             let steps = Way::Whole.steps(rows, &mut Random::new(1));
             Plain.run(&options, &query, &table, &steps, &mut Random::new(1)).unwrap()
         };

@@ -9,6 +9,7 @@ mod clock;
 mod history;
 mod late;
 mod live;
+mod model;
 mod refusals;
 mod stop;
 
