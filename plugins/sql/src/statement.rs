@@ -644,7 +644,7 @@ impl Statement {
         }
         if let Some(join) = &mut self.join {
             join.read(from)?;
-            join.sources().resume(now);
+            join.resume(now);
             (self.fed, self.took) = (Some(now), Some(now));
         }
         Ok(())

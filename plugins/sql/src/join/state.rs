@@ -41,6 +41,14 @@ impl JoinState {
         held.write_rows(1, held.partners.iter().map(|e| (e, fed(e))).collect(), out);
     }
 
+    /// Begins again after a restart: partners may still come from sources that come back.
+    pub fn resume(&mut self, now: i64) {
+        self.sources.resume(now);
+        while let Some(entry) = self.held.live.pop() {
+            self.held.fed.push(entry);
+        }
+    }
+
     /// Takes up what was written. It must be fresh and of the same plan.
     pub fn read(&mut self, from: &mut Reader<'_>) -> Read<()> {
         let held = &mut self.held;
@@ -150,8 +158,7 @@ impl Held {
                 };
                 rows.set(row, field, value);
             }
-            // Partners may still come from sources that come back after a restart.
-            let feed = Feed { catching_up: side == 0 || flags & FED != 0, limit: i64::MAX };
+            let feed = Feed { catching_up: flags & FED != 0, limit: i64::MAX };
             let touched = self.keys.get(group as usize).map(|key| key.touched);
             self.enter(side, Entry { time, came, row, group }, &feed);
             if let (Some(key), Some(touched)) = (self.keys.get_mut(group as usize), touched) {

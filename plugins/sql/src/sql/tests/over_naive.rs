@@ -12,7 +12,10 @@ use crate::statement::{Late, Settings, Statement};
 
 const DELAY: i64 = 5;
 /// Each function, with what the plain model makes of a frame.
-const FUNCTIONS: &[(&str, fn(&Frame<'_>) -> Option<f64>)] = &[
+/// What a function makes of a frame.
+type Of = fn(&Frame<'_>) -> Option<f64>;
+
+const FUNCTIONS: &[(&str, Of)] = &[
     ("count(*)", |f| Some(f.rows.len() as f64)),
     ("count(x)", |f| Some(f.values().len() as f64)),
     ("sum(x)", |f| f.some().map(|v| v.iter().sum())),
