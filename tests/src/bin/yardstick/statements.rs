@@ -143,7 +143,7 @@ pub static CASES: &[Case] = &[
             sql!(
                 "SELECT a.host, a.cpu, a.usage_user - b.usage_user AS more FROM cpu a ASOF JOIN cpu b \
                  MATCH_CONDITION (a.time > b.time) ON a.host = b.host AND a.cpu = b.cpu",
-                "max_age = \"1h\""
+                "max_age = \"10s\""
             ),
         )
     },
