@@ -11,8 +11,10 @@ use crate::stateful::Stateful;
 use crate::statement::{Late, Settings, Statement};
 
 const DELAY: i64 = 5;
+/// What a function finds in a frame.
+type Model = fn(&Frame<'_>) -> Option<f64>;
 /// Each function, with what the plain model makes of a frame.
-const FUNCTIONS: &[(&str, fn(&Frame<'_>) -> Option<f64>)] = &[
+const FUNCTIONS: &[(&str, Model)] = &[
     ("count(*)", |f| Some(f.rows.len() as f64)),
     ("count(x)", |f| Some(f.values().len() as f64)),
     ("sum(x)", |f| f.some().map(|v| v.iter().sum())),
