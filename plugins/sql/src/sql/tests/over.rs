@@ -383,7 +383,8 @@ fn a_partition_that_comes_again_is_found_again() {
         let now = round * 30;
         let a = format!("m,host=a v=1i {now}");
         let b = format!("m,host=b v=2i {now}");
-        s.feed(now, if round % 3 == 0 { &[&b, &a][..] } else { &[&a][..] });
+        let lines = [a.as_str(), b.as_str()];
+        s.feed(now, &lines[..if round % 3 == 0 { 2 } else { 1 }]);
         for second in [1, 2, 5, 25] {
             s.tick(now + second);
         }

@@ -370,6 +370,29 @@ fn medians_of_many_are_near() {
 }
 
 #[test]
+fn copies_of_points_are_written_too() {
+    let query = "CREATE STREAM o AS SELECT *, lag(x) OVER (PARTITION BY host) AS l, sum(x) OVER (PARTITION BY host RANGE '3s' PRECEDING) AS s FROM m";
+    let made = |restarts: bool| {
+        let mut direct = Direct::new(query);
+        for second in 0..30 {
+            let lines = [
+                format!("m,host=a,rack=r{} x={second}i,t=\"{second}\" {second}", second % 3),
+                format!("m,host=b x={second}.5,on=true,u=7u {second}"),
+            ];
+            direct.feed(second, &lines);
+            if restarts {
+                direct.restart();
+            }
+        }
+        direct.close(60, Closing::All);
+        direct.made
+    };
+    assert_eq!(made(true), made(false));
+    assert_eq!(made(true).len(), 60);
+    assert_eq!(made(true)[59], "o,host=b x=29.5,on=true,u=7u,l=28.5,s=112 29");
+}
+
+#[test]
 fn broken_states_are_refused() {
     let query = "SELECT *, sum(x) OVER (PARTITION BY host ROWS 3 PRECEDING) AS s, median(x) OVER w AS d, max(x) OVER w AS l, count(x) OVER w AS n FROM m WINDOW w AS (PARTITION BY host)";
     let mut direct = Direct::new(query);
