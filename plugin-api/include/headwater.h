@@ -28,8 +28,8 @@ typedef struct hw_table {
 } hw_table;
 #define HW_HAS(functions, field) (((functions)->table.fields >> (field)) & 1u)
 
-/* The version of the interface, major in the high half: 1.0. */
-#define HW_INTERFACE 0x00010000u
+/* The version of the interface, major in the high half: 1.1. */
+#define HW_INTERFACE 0x00010001u
 /* The version of the batch layout. */
 #define HW_LAYOUT_VERSION 0x00010000u
 
@@ -849,8 +849,10 @@ struct hw_host_functions {
     void (*retain)(void *data);
     /* Gives a clone back. */
     void (*release)(void *data);
+    /* Since 1.1: 1 if stored state outlives the process, 0 if it does not. */
+    uint32_t (*keeps_state)(void *data);
 };
-HW_ASSERT(sizeof(hw_host_functions) == 104, hw_host_functions);
+HW_ASSERT(sizeof(hw_host_functions) == 112, hw_host_functions);
 HW_ASSERT(offsetof(hw_host_functions, log) == 16, hw_host_functions_log);
 HW_ASSERT(offsetof(hw_host_functions, now) == 24, hw_host_functions_now);
 HW_ASSERT(offsetof(hw_host_functions, counter) == 32, hw_host_functions_counter);
@@ -862,6 +864,7 @@ HW_ASSERT(offsetof(hw_host_functions, parser) == 72, hw_host_functions_parser);
 HW_ASSERT(offsetof(hw_host_functions, self_metrics) == 80, hw_host_functions_self_metrics);
 HW_ASSERT(offsetof(hw_host_functions, retain) == 88, hw_host_functions_retain);
 HW_ASSERT(offsetof(hw_host_functions, release) == 96, hw_host_functions_release);
+HW_ASSERT(offsetof(hw_host_functions, keeps_state) == 104, hw_host_functions_keeps_state);
 
 /* The services as they cross: one clone, bound to one instance's name. */
 struct hw_host {

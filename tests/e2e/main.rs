@@ -8,6 +8,7 @@
 mod blocked;
 mod command_line;
 mod configs;
+mod crash;
 mod datagrams;
 mod delivery;
 mod load;

@@ -52,6 +52,9 @@ impl Made {
 /// A processor with a query.
 pub struct Engine {
     sql: Driven<ProcessorInstance>,
+    /// When it asked to be called, and the clock.
+    next: Option<i64>,
+    now: i64,
     pub made: Vec<Made>,
 }
 
@@ -62,7 +65,7 @@ impl Engine {
         // A new line first: what follows is taken as it is, even a quote.
         let config = format!("drop_original = true\n{options}\nquery = '''\n{query}\n'''");
         let sql = testkit::processor::<Sql>(&config).map_err(|error| error.to_string())?;
-        Ok(Engine { sql, made: Vec::new() })
+        Ok(Engine { sql, next: None, now: i64::MIN, made: Vec::new() })
     }
 
     fn take(&mut self, collected: &Collected) {
@@ -74,6 +77,7 @@ impl Engine {
         let (got, result) = self.sql.process(now, batch);
         result.unwrap();
         self.take(&got);
+        self.told(now);
     }
 
     pub fn tick(&mut self, now: i64) {
@@ -82,10 +86,39 @@ impl Engine {
         self.take(&got);
     }
 
-    pub fn stop(&mut self, now: i64) {
-        let (got, result) = self.sql.control(now, Control::Stop);
+    /// The clock goes on to a moment, and the processor is called when it asks for it.
+    pub fn advance(&mut self, now: i64) {
+        let mut at = self.next.unwrap_or(now).max(self.now);
+        while at < now {
+            let (got, next) = self.sql.tick(at);
+            self.take(&got);
+            let Some(next) = next.unwrap() else { break };
+            at = next.max(at);
+        }
+        loop {
+            let (got, next) = self.sql.tick(now);
+            self.take(&got);
+            (self.next, self.now) = (next.unwrap(), now);
+            if self.next.is_none_or(|next| next > now) {
+                return;
+            }
+        }
+    }
+
+    pub fn control(&mut self, now: i64, message: Control) {
+        let (got, result) = self.sql.control(now, message);
         result.unwrap();
         self.take(&got);
+        self.told(now);
+    }
+
+    /// After it was told something it is asked anew when to be called.
+    fn told(&mut self, now: i64) {
+        (self.next, self.now) = (Some(now), now);
+    }
+
+    pub fn stop(&mut self, now: i64) {
+        self.control(now, Control::Stop);
     }
 
     pub fn metric(&self, name: &str) -> u64 {

@@ -8,6 +8,7 @@
 mod aggregates;
 mod engine;
 mod expressions;
+mod metamorphic;
 mod over;
 mod random;
 mod table;

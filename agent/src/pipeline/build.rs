@@ -600,8 +600,9 @@ fn maker<I>(
 ) -> Maker<I> {
     let (services, log) = (Arc::clone(services), log.clone());
     let (name, alias) = (name.to_owned(), alias.to_owned());
+    let prefix = services.state_prefix(kind, log.name());
     Box::new(move || {
-        let host = PluginHost::create(&services, &log, kind, &name, &alias);
+        let host = PluginHost::create(&services, &log, kind, &name, &alias, &prefix);
         make(&config, serve::host(host))
     })
 }

@@ -457,6 +457,28 @@ impl Core {
         self.after_processor(worker, index, collect.batches);
     }
 
+    /// Ends the stages, once outputs and inputs have ended: what became of their points is told.
+    pub fn stop_stages(&self, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Some(left.max(Duration::from_secs(1)));
+        let call = CallSlot::default();
+        for stage in &self.processors {
+            let Instances::One(slot) = &stage.instances else { continue };
+            let cx = Context::new(self.clock.now_ns(), left, None);
+            let stop = || slot.call(|instance| instance.base.stop(&cx));
+            if let Err(error) = self.calls.watch(&call, stage.number, stop) {
+                tell(&stage.log, &error, 0);
+            }
+        }
+        for stage in &self.aggregators {
+            let cx = Context::new(self.clock.now_ns(), left, None);
+            let stop = || stage.instance.call(|instance| instance.base.stop(&cx));
+            if let Err(error) = self.calls.watch(&call, stage.number, stop) {
+                tell(&stage.log, &error, 0);
+            }
+        }
+    }
+
     fn after_processor(&self, worker: &mut Worker, index: usize, batches: Vec<Batch>) {
         if batches.is_empty() {
             return;

@@ -1,7 +1,8 @@
 //! The agent's services for one instance of a plugin.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use headwater_plugin_api::abi::instance::SerializerInstance;
 use headwater_plugin_api::abi::serve::{self, HostServices};
@@ -21,8 +22,34 @@ pub struct Services {
     pub metrics: Arc<Metrics>,
     /// The state store.
     pub store: Arc<Store>,
+    /// Whether what is stored is for the next run: not so in trials.
+    pub keeps_state: bool,
     /// The clock.
     pub clock: Clock,
+    /// How many plugins have the same kind and name.
+    names: Mutex<HashMap<(&'static str, String), u32>>,
+}
+
+impl Services {
+    /// Services of a run, whose state the next run finds, or of a trial.
+    pub fn new(
+        registry: Arc<Registry>,
+        metrics: Arc<Metrics>,
+        store: Arc<Store>,
+        is_run: bool,
+    ) -> Self {
+        let keeps_state = is_run && store.folder().is_some();
+        let (clock, names) = (Clock::System, Mutex::default());
+        Services { registry, metrics, store, keeps_state, clock, names }
+    }
+
+    /// What stands before the keys of one more plugin of that kind and name: no two have the same.
+    pub fn state_prefix(&self, kind: &'static str, name: String) -> String {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = names.entry((kind, name.clone())).or_default();
+        *count += 1;
+        if *count == 1 { format!("{name}/") } else { format!("{name}#{count}/") }
+    }
 }
 
 /// The host of one instance.
@@ -42,12 +69,13 @@ impl PluginHost {
         kind: &str,
         plugin: &str,
         alias: &str,
+        state_prefix: &str,
     ) -> Arc<dyn HostServices> {
         Arc::new(PluginHost {
             services: Arc::clone(services),
             log: log.clone(),
             own: services.metrics.of_instance(kind, plugin, alias),
-            state_prefix: format!("{}/", log.name()),
+            state_prefix: state_prefix.to_owned(),
         })
     }
 
@@ -84,6 +112,10 @@ impl HostServices for PluginHost {
         self.services.store.save(&self.key(key), state).map_err(Error::failed)
     }
 
+    fn keeps_state(&self) -> bool {
+        self.services.keeps_state
+    }
+
     fn secret(&self, reference: &str) -> Result<String, Error> {
         Err(Error::failed(format!(
             "there is no secret store for {reference}; put the value into an environment variable"
@@ -96,7 +128,14 @@ impl HostServices for PluginHost {
             .registry
             .serializer(name)
             .map_err(|error| Error::failed(error.to_string()))?;
-        let host = PluginHost::create(&self.services, &self.log, "serializer", name, "");
+        let host = PluginHost::create(
+            &self.services,
+            &self.log,
+            "serializer",
+            name,
+            "",
+            &self.state_prefix,
+        );
         let mut instance = SerializerInstance::make(&loaded.plugin, config, serve::host(host))?;
         instance.base.init(&Context::new(self.now(), None, None))?;
         Ok(instance)

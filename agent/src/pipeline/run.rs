@@ -66,7 +66,7 @@ pub fn check(
     metrics: Arc<Metrics>,
     store: Arc<Store>,
 ) -> Vec<Diagnostic> {
-    let services = Arc::new(Services { registry, metrics, store, clock: Clock::System });
+    let services = Arc::new(Services::new(registry, metrics, store, false));
     let mut builder =
         Builder { plan, services: &services, logger, only_output: None, diagnostics: Vec::new() };
     builder.build();
@@ -143,12 +143,9 @@ impl Running {
             );
             return ExitCode::FAILURE;
         }
-        let services = Arc::new(Services {
-            registry: request.registry,
-            metrics: request.metrics,
-            store: request.store,
-            clock: Clock::System,
-        });
+        let is_run = request.mode == Mode::Run;
+        let services = Services::new(request.registry, request.metrics, request.store, is_run);
+        let services = Arc::new(services);
         let mut builder = Builder {
             plan: &plan,
             services: &services,
@@ -766,6 +763,7 @@ impl Running {
             let left = deadline.saturating_duration_since(Instant::now());
             service.stop(left.max(Duration::from_secs(1)));
         }
+        self.core.stop_stages(deadline);
         self.reactor.stop();
         for input in self.all_inputs() {
             input.tell_unseen();

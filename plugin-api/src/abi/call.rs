@@ -307,6 +307,12 @@ pub fn save_state(host: &RawHost, key: &str, state: &[u8]) -> Result<(), Error> 
     })
 }
 
+/// Whether stored state outlives the process; an older agent does not say so.
+pub fn keeps_state(host: &RawHost) -> bool {
+    // SAFETY: see the module.
+    host.functions.keeps_state().is_some_and(|ask| unsafe { ask(host.data) } == 1)
+}
+
 /// Resolves a secret.
 pub fn secret(host: &RawHost, reference: &str) -> Result<String, Error> {
     let mut secret: Vec<u8> = Vec::new();

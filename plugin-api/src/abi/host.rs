@@ -324,6 +324,8 @@ pub struct HostFunctions {
     /// Gives a clone back.
     #[sabi(last_prefix_field)]
     pub release: unsafe extern "C" fn(data: Address),
+    /// Since 1.1: 1 if stored state outlives the process, 0 if it does not.
+    pub keeps_state: unsafe extern "C" fn(data: Address) -> u32,
 }
 
 /// The services as they cross: one clone, bound to one instance's name.

@@ -1,7 +1,7 @@
 //! Several delivery handles as one: for a stage whose points come of many batches.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::host::{DeliveryFunctions, RawDelivery};
@@ -11,7 +11,13 @@ struct Joined {
     clones: AtomicUsize,
     worst: AtomicU32,
     parts: Vec<Delivery>,
-    told: Option<Arc<Mutex<Vec<Outcome>>>>,
+    told: Option<Told>,
+}
+
+/// Who else hears of the outcome.
+enum Told {
+    List(Arc<Mutex<Vec<Outcome>>>),
+    Flag(Arc<AtomicBool>),
 }
 
 static FUNCTIONS: DeliveryFunctions =
@@ -24,10 +30,16 @@ pub(crate) fn join(parts: Vec<Delivery>) -> RawDelivery {
     leak(joined)
 }
 
+/// A handle of nobody's, whose settlement sets a flag.
+pub(crate) fn tracked(settled: Arc<AtomicBool>) -> RawDelivery {
+    let (clones, worst) = (AtomicUsize::new(1), AtomicU32::new(0));
+    leak(Joined { clones, worst, parts: Vec::new(), told: Some(Told::Flag(settled)) })
+}
+
 /// A handle of nobody's, whose outcome is written into a list: for tests of stages.
 pub(crate) fn watched(told: Arc<Mutex<Vec<Outcome>>>) -> RawDelivery {
     let (clones, worst) = (AtomicUsize::new(1), AtomicU32::new(0));
-    leak(Joined { clones, worst, parts: Vec::new(), told: Some(told) })
+    leak(Joined { clones, worst, parts: Vec::new(), told: Some(Told::List(told)) })
 }
 
 fn leak(joined: Joined) -> RawDelivery {
@@ -49,8 +61,12 @@ unsafe extern "C" fn settle(data: *mut u8, outcome: u32) {
         // SAFETY: this was the last clone; nobody else can reach it.
         let joined = unsafe { Box::from_raw(data.cast::<Joined>()) };
         let worst = Outcome::from_code(joined.worst.load(Ordering::Relaxed));
-        if let Some(told) = &joined.told {
-            told.lock().unwrap_or_else(PoisonError::into_inner).push(worst);
+        match &joined.told {
+            Some(Told::List(told)) => {
+                told.lock().unwrap_or_else(PoisonError::into_inner).push(worst);
+            }
+            Some(Told::Flag(settled)) => settled.store(true, Ordering::Release),
+            None => {}
         }
         for part in joined.parts {
             // The handles are the agent's, behind shims that do not panic.

@@ -392,7 +392,7 @@ pub struct Root {
 }
 
 /// The version of the interface: 1.0.
-pub const INTERFACE: u32 = 0x0001_0000;
+pub const INTERFACE: u32 = 0x0001_0001;
 
 impl RootModule for RootRef {
     abi_stable::declare_root_module_statics! {RootRef}

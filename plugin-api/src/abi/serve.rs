@@ -199,6 +199,10 @@ pub trait HostServices: Send + Sync + 'static {
     fn load_state(&self, key: &str) -> Option<Vec<u8>>;
     /// Stores state durably.
     fn save_state(&self, key: &str, state: &[u8]) -> Result<(), Error>;
+    /// Whether stored state outlives the process.
+    fn keeps_state(&self) -> bool {
+        false
+    }
     /// Resolves a secret.
     fn secret(&self, reference: &str) -> Result<String, Error>;
     /// Makes a serializer.
@@ -225,6 +229,7 @@ pub fn host(services: SharedHost) -> RawHost {
             self_metrics: host_self_metrics,
             retain: host_retain,
             release: host_release,
+            keeps_state: host_keeps_state,
         }
         .leak_into_prefix()
     });
@@ -384,6 +389,11 @@ unsafe extern "C" fn host_self_metrics(data: Address, taker: Taker) -> u32 {
             None => status::FAILED,
         }
     })
+}
+
+unsafe extern "C" fn host_keeps_state(data: Address) -> u32 {
+    // SAFETY: see the module.
+    guarded(|| unsafe { u32::from(shared::<dyn HostServices>(data).keeps_state()) })
 }
 
 unsafe extern "C" fn host_retain(data: Address) {

@@ -1,5 +1,8 @@
 //! Delivery handles: how a source learns what became of its points.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use crate::abi::host::RawDelivery;
 
 /// What became of points, from best to worst. Over the clones of a handle the worst one counts.
@@ -59,6 +62,13 @@ impl Delivery {
             1 => parts.pop(),
             _ => Delivery::from_raw(crate::abi::join::join(parts)),
         }
+    }
+
+    /// A handle of nobody's, and a flag that is set once its last clone has settled: for a stage that
+    /// must know whether what it emitted is still under way.
+    pub fn tracked() -> (Delivery, Arc<AtomicBool>) {
+        let settled = Arc::new(AtomicBool::new(false));
+        (Delivery { raw: crate::abi::join::tracked(Arc::clone(&settled)) }, settled)
     }
 
     /// Settles this clone.

@@ -104,6 +104,12 @@ impl Host {
         }
     }
 
+    /// Whether what [`save_state`](Self::save_state) stores outlives the process. Not so when
+    /// detached, and with agents older than 1.1.
+    pub fn keeps_state(&self) -> bool {
+        self.raw.as_ref().is_some_and(call::keeps_state)
+    }
+
     /// The secret behind a reference `@{store:key}`; other text is its own secret.
     ///
     /// # Errors

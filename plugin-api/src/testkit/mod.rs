@@ -17,7 +17,7 @@ use crate::plugin::{
     Aggregator, Context, Control, Delivery, Error, Input, Level, Outcome, Output, Parser,
     Processor, Serializer,
 };
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 /// A context at a time, without bounds.
@@ -124,6 +124,12 @@ pub struct TestHost {
     pub state: Mutex<std::collections::HashMap<String, Vec<u8>>>,
     /// What the clock says.
     pub now_ns: std::sync::atomic::AtomicI64,
+    /// Whether it says that stored state outlives the process.
+    pub keeps_state: AtomicBool,
+    /// Whether the store is out of order.
+    pub refuses_state: AtomicBool,
+    /// How often state was to be stored.
+    pub saves: AtomicU64,
     counters: Mutex<std::collections::HashMap<String, &'static AtomicU64>>,
 }
 
@@ -150,9 +156,16 @@ impl HostServices for TestHost {
         self.state.lock().unwrap_or_else(|e| e.into_inner()).get(key).cloned()
     }
     fn save_state(&self, key: &str, state: &[u8]) -> Result<(), Error> {
+        self.saves.fetch_add(1, std::sync::atomic::Ordering::Release);
+        if self.refuses_state.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(Error::failed("the test's store is out of order"));
+        }
         let mut states = self.state.lock().unwrap_or_else(|e| e.into_inner());
         states.insert(key.to_owned(), state.to_vec());
         Ok(())
+    }
+    fn keeps_state(&self) -> bool {
+        self.keeps_state.load(std::sync::atomic::Ordering::Relaxed)
     }
     fn secret(&self, reference: &str) -> Result<String, Error> {
         Err(Error::failed(format!("there is no secret {reference} in a test")))
@@ -191,6 +204,21 @@ macro_rules! driven {
 }
 
 use driven;
+
+/// As [`processor`], on a host that another instance had before: what that stored is found again.
+///
+/// # Errors
+/// The plugin's.
+pub fn processor_on<P: Processor>(
+    host: &Arc<TestHost>,
+    config: &str,
+) -> Result<Driven<ProcessorInstance>, Error> {
+    let plugin = shim::processor::<P>("0.0.0");
+    let services = serve::host(Arc::clone(host) as _);
+    let mut instance = ProcessorInstance::make(&plugin, config, services)?;
+    instance.base.init(&context(0))?;
+    Ok(Driven { instance, host: Arc::clone(host) })
+}
 
 driven!(input, Input, InputInstance, input);
 driven!(parser, Parser, ParserInstance, parser);

@@ -1,5 +1,8 @@
 //! A table from group keys to dense numbers: open addressing over 64-bit hashes, keys stored once.
 
+use super::codec::{Broken, Read, Reader, put};
+use crate::batch::hash::bytes_hash;
+
 /// Groups, numbered from 0 in the order they came.
 ///
 /// A group costs its key, 12 bytes, and 5 to 11 bytes of look-up.
@@ -147,6 +150,38 @@ impl Groups {
         }
     }
 
+    /// Writes the keys, in the order of their numbers.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        put(out, self.len() as u64);
+        let mut start = 0;
+        for end in &self.ends {
+            put(out, u64::from(end - start));
+            start = *end;
+        }
+        out.extend_from_slice(&self.keys);
+    }
+
+    /// Reads keys where there are none. There may be more of them than new ones would find room for.
+    ///
+    /// # Errors
+    /// A key stands there twice, or it is no such state.
+    pub fn read(&mut self, from: &mut Reader<'_>) -> Read<()> {
+        let count = from.count(1)?;
+        let mut lengths = Vec::with_capacity(count);
+        for _ in 0..count {
+            lengths.push(usize::try_from(from.number()?).map_err(|_| Broken)?);
+        }
+        let max = std::mem::replace(&mut self.max, u32::MAX - 1);
+        for (id, length) in lengths.into_iter().enumerate() {
+            let key = from.bytes(length)?;
+            if self.intern(bytes_hash(key), key) != Some(id as u32) {
+                return Err(Broken);
+            }
+        }
+        self.max = max;
+        Ok(())
+    }
+
     /// Keeps the groups whose number is marked, in their order, and numbers them anew.
     pub fn retain(&mut self, keep: &[bool]) {
         let kept = |id: usize| keep.get(id).copied().unwrap_or(false);
@@ -188,7 +223,6 @@ pub(super) fn reserve<T>(list: &mut Vec<T>, more: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::hash::bytes_hash;
 
     fn intern(groups: &mut Groups, key: &str) -> Option<u32> {
         groups.intern(bytes_hash(key.as_bytes()), key.as_bytes())

@@ -1,5 +1,6 @@
 //! What a window goes through between its first point and its last row.
 
+use super::codec::{Broken, Read, Reader, put_time};
 use super::sources::Sources;
 
 /// The state of a window of any form.
@@ -61,5 +62,28 @@ impl Life {
         for at in [&mut self.held, &mut self.emitted, &mut self.corrected] {
             *at = at.map(|at| at.min(now));
         }
+    }
+
+    /// Writes what outlives a restart.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let flags = [self.fed, self.forced, self.emitted.is_some(), self.corrected.is_some()];
+        out.push(flags.iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(*flag)));
+        self.emitted.iter().chain(&self.corrected).for_each(|at| put_time(out, *at));
+    }
+
+    /// Reads what was written. Who fed the window may come back, so that it waits for whoever is
+    /// catching up.
+    pub fn read(now: i64, from: &mut Reader<'_>) -> Read<Life> {
+        let flags = from.flags(15)?;
+        let mut time = |bit: u8| match flags & bit {
+            0 => Ok(None),
+            _ => from.time().map(|at| Some(at.min(now))),
+        };
+        let (emitted, corrected) = (time(4)?, time(8)?);
+        if corrected.is_some() && emitted.is_none() {
+            return Err(Broken);
+        }
+        let forced = flags & 2 != 0;
+        Ok(Life { held: None, fed: true, forced, emitted, corrected })
     }
 }

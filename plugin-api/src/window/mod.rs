@@ -37,5 +37,5 @@ pub use hops::{HopGrid, HopPlace, HopReady, Hops};
 pub use ranges::Ranges;
 pub use series::SeriesCache;
 pub use sessions::{ClosedSession, SessionPlace, Sessions};
-pub use sources::{Feed, Sources};
+pub use sources::{Feed, Reached, Sources};
 pub use windows::{Closing, Place, Policy, Ready, Windows};

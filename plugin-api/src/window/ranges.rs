@@ -1,5 +1,7 @@
 //! Which windows were emitted: a bounded, sorted list of ranges of window numbers.
 
+use super::codec::{Broken, Read, Reader, put, put_time};
+
 /// Ranges of window numbers, both ends included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ranges {
@@ -49,6 +51,35 @@ impl Ranges {
             self.list[1].0 = self.list[0].0;
             self.list.remove(0);
         }
+    }
+
+    /// Writes the ranges.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        put(out, self.list.len() as u64);
+        for (first, last) in &self.list {
+            put_time(out, *first);
+            put_time(out, *last);
+        }
+    }
+
+    /// Reads ranges where there are none.
+    ///
+    /// # Errors
+    /// They are not ascending, or too many.
+    pub fn read(&mut self, from: &mut Reader<'_>) -> Read<()> {
+        let count = from.count(16)?;
+        if count > self.max {
+            return Err(Broken);
+        }
+        for _ in 0..count {
+            let (first, last) = (from.time()?, from.time()?);
+            let follows = self.list.last().is_none_or(|before| before.1 < first);
+            if first > last || !follows {
+                return Err(Broken);
+            }
+            self.list.push((first, last));
+        }
+        Ok(())
     }
 }
 

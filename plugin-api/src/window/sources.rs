@@ -30,6 +30,33 @@ pub struct Feed {
     pub limit: i64,
 }
 
+/// How far the sources have come: which points of a stage that has no windows, but waits for others
+/// up to some time, are due.
+#[derive(Debug, Clone, Copy)]
+pub struct Reached {
+    now: i64,
+    delay: i64,
+    hold: i64,
+    /// The latest end that is due if no catching-up source has a part in it, if one has, and if it
+    /// has been held for too long.
+    live: i64,
+    fed: i64,
+    overdue: i64,
+}
+
+impl Reached {
+    /// Whether what ends at `end` is due. `fed` if a catching-up source has a part in it, which came
+    /// at `since`.
+    #[inline]
+    pub fn is_due(&self, end: i64, fed: bool, since: i64) -> bool {
+        if !fed {
+            return end <= self.live;
+        }
+        let held = since.max(end.saturating_add(self.delay));
+        end <= self.fed || end <= self.overdue && held.saturating_add(self.hold) <= self.now
+    }
+}
+
 /// The sources of a stream.
 ///
 /// It remembers at most [`Sources::MAX`] of them; the one that was silent longest is forgotten then,
@@ -44,6 +71,8 @@ pub struct Sources {
     max_future: i64,
     /// The clock when it was last looked at.
     now: i64,
+    /// When the agent came back after a restart: who fed a window until then may come back too.
+    resumed: Option<i64>,
 }
 
 impl Sources {
@@ -60,6 +89,7 @@ impl Sources {
             hold,
             max_future,
             now: i64::MIN,
+            resumed: None,
         }
     }
 
@@ -75,9 +105,20 @@ impl Sources {
             for source in &mut self.list {
                 source.seen = source.seen.min(now);
             }
+            self.resumed = self.resumed.map(|at| at.min(now));
         }
         self.now = now;
         stepped_back
+    }
+
+    /// Takes note of a restart: windows of before wait `idle` for sources that are yet to come back.
+    pub fn resume(&mut self, now: i64) {
+        self.resumed = Some(now);
+    }
+
+    /// Whether sources of before the restart may be yet to come back.
+    fn is_resuming(&self) -> bool {
+        self.resumed.is_some_and(|resumed| self.now < resumed.saturating_add(self.idle))
     }
 
     /// Takes note of a batch, whether or not its points are of interest.
@@ -200,7 +241,8 @@ impl Sources {
             return ready;
         }
         let held_until = held.unwrap_or(ready.max(self.now)).saturating_add(self.hold);
-        let mut at = ready;
+        let resumed = self.resumed.map_or(ready, |resumed| resumed.saturating_add(self.idle));
+        let mut at = ready.max(resumed);
         for source in &self.list {
             let reached = if source.exact { end } else { ready };
             if source.live || source.event_time >= reached {
@@ -216,9 +258,40 @@ impl Sources {
         at
     }
 
+    /// What is due now, by the rule of [`closes_at`](Self::closes_at).
+    pub fn reached(&self) -> Reached {
+        let (now, delay, hold) = (self.now, self.delay, self.hold);
+        let live = now.saturating_sub(delay);
+        let (mut fed, mut overdue) = (live, live);
+        if self.is_resuming() {
+            fed = i64::MIN;
+        }
+        for source in self.list.iter().filter(|source| !source.live) {
+            if source.exact {
+                fed = fed.min(source.event_time);
+                overdue = overdue.min(source.event_time);
+            } else if source.seen.saturating_add(self.idle) > now {
+                let reached = source.event_time.saturating_sub(delay);
+                fed = fed.min(reached);
+                if source.finite {
+                    overdue = overdue.min(reached);
+                }
+            }
+        }
+        Reached { now, delay, hold, live, fed, overdue }
+    }
+
+    /// The least progress of the streams that other statements make; none without such.
+    pub fn exact_progress(&self) -> Option<i64> {
+        self.list.iter().filter(|source| source.exact).map(|source| source.event_time).min()
+    }
+
     /// The latest time of which all points have come, as far as the clock and the catching-up sources
     /// tell. If not `patient`, those that windows wait for no longer than `hold` do not count.
-    pub fn reached(&self, now: i64, patient: bool) -> i64 {
+    pub fn reached_by(&self, now: i64, patient: bool) -> i64 {
+        if patient && self.is_resuming() {
+            return i64::MIN;
+        }
         let mut reached = now.saturating_sub(self.delay);
         for source in self.list.iter().filter(|source| !source.live) {
             if source.exact {

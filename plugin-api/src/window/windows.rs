@@ -425,5 +425,6 @@ impl<W> Windows<W> {
     }
 }
 
+mod state;
 #[cfg(test)]
 mod tests;

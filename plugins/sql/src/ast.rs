@@ -9,6 +9,7 @@ pub struct Statement {
     pub stream: Option<Name>,
     pub items: Vec<Item>,
     pub source: Source,
+    pub join: Option<Join>,
     pub filter: Option<Expr>,
     pub group_by: Vec<Expr>,
     pub having: Option<Expr>,
@@ -39,6 +40,21 @@ pub enum Item {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source {
     pub kind: SourceKind,
+    pub alias: Option<Name>,
+    pub area: Area,
+}
+
+/// The second source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Join {
+    pub right: Source,
+    /// Points of the first source without a partner are kept.
+    pub keeps_left: bool,
+    /// The condition in `ASOF JOIN … MATCH_CONDITION (…)`.
+    pub asof: Option<Expr>,
+    pub on: Option<Expr>,
+    /// The names in `USING (…)`.
+    pub using: Vec<Name>,
     pub area: Area,
 }
 
@@ -63,6 +79,13 @@ pub struct Expr {
 pub enum ExprKind {
     Literal(Literal),
     Column {
+        scope: Scope,
+        name: String,
+        quoted: bool,
+    },
+    /// `cpu.host`: a column of one of the sources.
+    Qualified {
+        source: String,
         scope: Scope,
         name: String,
         quoted: bool,

@@ -60,10 +60,11 @@ fn body(out: &mut String, expr: &Expr) {
     let not = |negated: bool| if negated { "NOT " } else { "" };
     match &expr.kind {
         ExprKind::Literal(literal) => literal_text(out, literal),
-        ExprKind::Column { scope: Scope::Any, name, .. } => out.push_str(name),
-        ExprKind::Column { scope, name, .. } => {
-            let word = if *scope == Scope::Tag { "tag" } else { "field" };
-            let _ = write!(out, "{word}('{}')", name.replace('\'', "''"));
+        ExprKind::Column { scope, name, .. } => column(out, *scope, name),
+        ExprKind::Qualified { source, scope, name, .. } => {
+            out.push_str(source);
+            out.push('.');
+            column(out, *scope, name);
         }
         ExprKind::Negate(e) => {
             out.push('-');
@@ -187,6 +188,17 @@ fn body(out: &mut String, expr: &Expr) {
             if let Some(window) = &call.over {
                 over(out, window);
             }
+        }
+    }
+}
+
+/// A column without its source.
+pub fn column(out: &mut String, scope: Scope, name: &str) {
+    match scope {
+        Scope::Any => out.push_str(name),
+        Scope::Tag | Scope::Field => {
+            let word = if scope == Scope::Tag { "tag" } else { "field" };
+            let _ = write!(out, "{word}('{}')", name.replace('\'', "''"));
         }
     }
 }

@@ -102,13 +102,8 @@ pub struct Rows<'c, 'p, 'v> {
 }
 
 impl Rows<'_, '_, '_> {
-    /// Adds one row.
-    pub fn row(&mut self, base: Base<'_>, row: usize, out: &mut Vec<Batch>) {
-        self.add(base, row, out);
-    }
-
-    /// Adds one row; whether it is a point.
-    pub fn add(&mut self, base: Base<'_>, row: usize, out: &mut Vec<Batch>) -> bool {
+    /// Adds one row, unless it is no point.
+    pub fn row(&mut self, base: Base<'_>, row: usize, out: &mut Vec<Batch>) -> bool {
         if self.emitter.builder.is_full() {
             self.emitter.finish(out);
         }
@@ -122,7 +117,7 @@ impl Rows<'_, '_, '_> {
             Ok(false) => counts.empty += 1,
             Err(_) => counts.refused += 1,
         }
-        done == Ok(true)
+        matches!(done, Ok(true))
     }
 
     fn time(&self, otherwise: i64, row: usize) -> i64 {

@@ -38,6 +38,11 @@ fn one(query: &str, statement: &Statement, plan: &Plan) -> String {
         Action::Project { star, outputs } => (*star, outputs),
         Action::Aggregate(aggregate) => (false, &aggregate.outputs),
         Action::Over(over) => (over.star, &over.outputs),
+        Action::Join(_) | Action::Side(_) => (false, &[]),
+    };
+    let sources = match &statement.join {
+        None => statement.source.area,
+        Some(join) => statement.source.area.to(join.right.area),
     };
     let texts: Vec<String> = statement
         .items
@@ -58,7 +63,7 @@ fn one(query: &str, statement: &Statement, plan: &Plan) -> String {
     format!(
         "{{\"name\":{name},\"reads\":{},\"window\":{},\"step_ns\":{},\"star\":{star},\"columns\":{},\
          \"work\":{}}}",
-        quoted(&statement.source.area.text(query)),
+        quoted(&sources.text(query)),
         match (window, over.is_empty()) {
             (Some(expr), _) => quoted(&canonical::text(expr)),
             (None, false) => quoted(&over.join("; ")),
@@ -68,6 +73,26 @@ fn one(query: &str, statement: &Statement, plan: &Plan) -> String {
         list(columns),
         list(work(statement, plan, &texts).into_iter()),
     )
+}
+
+/// What makes points partners, what is looked at before, and which columns joined rows take over.
+fn joined(plan: &Plan, out: &mut Vec<String>) {
+    let Action::Join(join) = &plan.action else { return };
+    let kind = match (join.asof, join.keeps_left) {
+        (true, false) => "ASOF JOIN",
+        (true, true) => "ASOF LEFT JOIN",
+        (false, false) => "JOIN",
+        (false, true) => "LEFT JOIN",
+    };
+    let told = join.told.iter().map(|(what, text)| format!("{kind}, {what}: {text}"));
+    out.extend(told.map(|text| piece("point", &text, &[])));
+    let carried = join.sides.iter().flat_map(|side| match &side.action {
+        Action::Side(side) => side.carried.as_slice(),
+        _ => &[],
+    });
+    let names = carried.map(|carried| carried.name.as_str()).chain(join.partner_time.as_deref());
+    let names = names.collect::<Vec<_>>().join(", ");
+    out.push(piece("point", &format!("{kind}, keeps: {names}"), &[]));
 }
 
 /// The different windows of OVER, with the frames that are not written.
@@ -157,6 +182,11 @@ fn work(statement: &Statement, plan: &Plan, items: &[String]) -> Vec<String> {
     let mut conditions = Vec::new();
     if let Some(filter) = &statement.filter {
         conjuncts(filter, &mut conditions);
+    }
+    if let Some(join) = plan.join.as_deref() {
+        // It tells the conditions too, for it has some of them.
+        joined(join, &mut out);
+        conditions.clear();
     }
     for (node, text) in plan.filters.iter().zip(conditions) {
         out.push(by_series(node, plan, &format!("WHERE {text}")));

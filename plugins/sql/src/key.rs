@@ -121,6 +121,33 @@ fn read(key: &mut &[u8]) -> Held {
     }
 }
 
+/// How many of the first keys hold values of the same kinds; NULL is of any kind.
+pub fn alike<'k>(keys: impl Iterator<Item = &'k [u8]>, count: usize) -> usize {
+    let mut kinds = vec![NULL; count];
+    let mut alike = 0;
+    for mut key in keys {
+        for kind in &mut kinds {
+            let own = key.first().copied().unwrap_or(NULL);
+            let len = match own {
+                BOOL => 2,
+                INT => 10,
+                FLOAT | TIME | INTERVAL => 9,
+                TEXT => key.iter().position(|byte| *byte == 0).map_or(key.len(), |end| end + 1),
+                _ => 1,
+            };
+            key = key.get(len..).unwrap_or_default();
+            match (own, *kind) {
+                (NULL, _) => {}
+                (own, NULL) => *kind = own,
+                (own, kind) if own == kind => {}
+                _ => return alike,
+            }
+        }
+        alike += 1;
+    }
+    alike
+}
+
 /// The columns of some keys, each of `count` values.
 pub fn columns<'a, 'k>(
     keys: impl ExactSizeIterator<Item = &'k [u8]>,

@@ -19,6 +19,8 @@ use crate::duration;
 use crate::error::{Area, Result, SqlError};
 use crate::time;
 
+mod source;
+
 /// Bytes of a query.
 pub const MAX_QUERY: usize = 64 << 10;
 /// Statements of a query.
@@ -78,6 +80,13 @@ fn statements(query: &str) -> Result<Vec<Statement>> {
     Ok(statements)
 }
 
+/// A query as its words alone: how it is laid out makes no other query.
+pub fn words(query: &str) -> String {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, query).tokenize().unwrap_or_default();
+    let words = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_) | Token::EOF));
+    words.map(Token::to_string).collect::<Vec<_>>().join(" ")
+}
+
 fn is_blank(token: &TokenWithSpan) -> bool {
     matches!(token.token, Token::Whitespace(_) | Token::EOF)
 }
@@ -134,6 +143,9 @@ fn statement(
     }
     let mut statement = query_body(*parsed, whole)?;
     statement.stream = stream;
+    if let Some(join) = &mut statement.join {
+        join.keeps_left |= (0..body.len()).any(|at| source::asof_left(&body[at..]) > 0);
+    }
     Ok(statement)
 }
 
@@ -219,7 +231,7 @@ fn bend(tokens: &[&TokenWithSpan]) -> Result<Vec<TokenWithSpan>> {
             }
             _ => out.push(token.clone()),
         }
-        at += 1;
+        at += 1 + source::asof_left(&tokens[at..]);
     }
     Ok(out)
 }
@@ -359,11 +371,13 @@ fn query_body(query: sp::Query, whole: Area) -> Result<Statement> {
         }
     };
     let clause = |e: Option<sp::Expr>| e.map(|e| expr(e, whole, 0)).transpose();
+    let (source, join) = source::read(from, whole)?;
     let windows = named_window.into_iter().map(|w| over::named(w, whole)).collect::<Result<_>>()?;
     Ok(Statement {
         stream: None,
         items,
-        source: source(from, whole)?,
+        source,
+        join,
         filter: clause(selection)?,
         group_by,
         having: clause(having)?,
@@ -408,101 +422,6 @@ fn or(at: Area, fallback: Area) -> Area {
     if at.line == 0 { fallback } else { at }
 }
 
-fn source(from: Vec<sp::TableWithJoins>, whole: Area) -> Result<Source> {
-    let mut from = from.into_iter();
-    let Some(first) = from.next() else { return err(whole, "expected FROM and a measurement") };
-    if let Some(second) = from.next() {
-        return err(
-            area(second.span()),
-            "a second source is a join, which is not supported; expected one measurement or measurements('a', 'b*')",
-        );
-    }
-    if let Some(join) = first.joins.first() {
-        return err(
-            or(area(join.span()), whole),
-            "JOIN is not supported; expected one measurement or measurements('a', 'b*')",
-        );
-    }
-    let at = or(area(first.relation.span()), whole);
-    const EXPECTED: &str = "expected a measurement, measurements('a', 'b*') or *";
-    let TableFactor::Table {
-        name,
-        alias,
-        args,
-        with_hints,
-        version,
-        with_ordinality,
-        partitions,
-        json_path,
-        sample,
-        index_hints,
-    } = first.relation
-    else {
-        return err(at, format!("a subquery is not supported; {EXPECTED}"));
-    };
-    if let Some(alias) = alias {
-        return err(
-            area(alias.name.span),
-            "an alias of the source is not supported: columns need no prefix",
-        );
-    }
-    let plain = with_hints.is_empty()
-        && version.is_none()
-        && !with_ordinality
-        && partitions.is_empty()
-        && json_path.is_none()
-        && sample.is_none()
-        && index_hints.is_empty();
-    if !plain {
-        return err(at, EXPECTED);
-    }
-    let name = single_name(&name, at)?;
-    let kind = match args {
-        None if name.text == EVERYTHING => SourceKind::All,
-        None if name.text.is_empty() => return err(at, EXPECTED),
-        None => SourceKind::Name(name.text),
-        Some(args) if name.text.eq_ignore_ascii_case("measurements") => {
-            let mut globs = Vec::new();
-            for arg in args.args {
-                match arg {
-                    FunctionArg::Unnamed(FunctionArgExpr::Expr(sp::Expr::Value(value))) => {
-                        match value.value {
-                            Value::SingleQuotedString(text) => globs.push(text),
-                            _ => {
-                                return err(
-                                    area(value.span),
-                                    "expected a quoted glob, such as 'disk*'",
-                                );
-                            }
-                        }
-                    }
-                    other => {
-                        return err(
-                            or(area(other.span()), at),
-                            "expected a quoted glob, such as 'disk*'",
-                        );
-                    }
-                }
-            }
-            if globs.is_empty() || args.settings.is_some() {
-                return err(at, "expected globs, such as measurements('cpu', 'disk*')");
-            }
-            SourceKind::Globs(globs)
-        }
-        Some(_) => return err(at, EXPECTED),
-    };
-    Ok(Source { kind, area: at })
-}
-
-fn single_name(name: &ObjectName, at: Area) -> Result<Name> {
-    match name.0.as_slice() {
-        [ObjectNamePart::Identifier(ident)] => {
-            Ok(Name { text: ident.value.clone(), area: or(area(ident.span), at) })
-        }
-        _ => err(at, "expected one name; a name with dots stands in double quotes"),
-    }
-}
-
 /// An expression. `around` is where it stands if the parser did not tell its own place.
 fn expr(e: sp::Expr, around: Area, depth: usize) -> Result<Expr> {
     let at = or(area(e.span()), around);
@@ -518,12 +437,7 @@ fn expr(e: sp::Expr, around: Area, depth: usize) -> Result<Expr> {
             quoted: ident.quote_style.is_some(),
             name: ident.value,
         },
-        sp::Expr::CompoundIdentifier(_) => {
-            return err(
-                at,
-                "a prefix before a column is not supported; a name with dots stands in double quotes",
-            );
-        }
+        sp::Expr::CompoundIdentifier(parts) => source::qualified(parts, at)?,
         sp::Expr::Value(value) => ExprKind::Literal(literal(value.value, at)?),
         sp::Expr::TypedString(typed) => {
             let Some(text) = typed.value.into_string() else {
@@ -774,7 +688,7 @@ fn call(function: sp::Function, at: Area, depth: usize) -> Result<Expr> {
         null_treatment,
         over,
     } = function;
-    let Name { text: written, .. } = single_name(&name, at)?;
+    let (source, Name { text: written, .. }) = source::function_name(&name, at)?;
     let name = written.to_lowercase();
     if uses_odbc_syntax || parameters != FunctionArguments::None {
         return err(at, "expected name(arguments)");
@@ -826,7 +740,11 @@ fn call(function: sp::Function, at: Area, depth: usize) -> Result<Expr> {
         else {
             return err(at, format!("expected {}('name')", call.name));
         };
-        let kind = ExprKind::Column { scope, name: name.clone(), quoted: true };
+        let (name, quoted) = (name.clone(), true);
+        let kind = match source {
+            None => ExprKind::Column { scope, name, quoted },
+            Some(source) => ExprKind::Qualified { source, scope, name, quoted },
+        };
         return Ok(Expr { kind, area: at });
     }
     Ok(Expr { kind: ExprKind::Call(call), area: at })

@@ -71,6 +71,8 @@ pub enum Node {
         otherwise: Option<Box<Node>>,
     },
     Cast(Box<Node>, CastTo),
+    /// Nanoseconds since the epoch as a time.
+    Moment(Box<Node>),
     Call(Function, Vec<Node>),
     /// A call with a regular expression that was compiled beforehand.
     Replace {
@@ -104,15 +106,26 @@ pub enum Reads {
     Name(String),
     Globs(GlobSet),
     All,
+    /// What the sides of a join read.
+    Sides(Box<[Reads; 2]>),
 }
 
+/// The name of joined rows, which no other statement sees.
+pub const HIDDEN: &str = "\0join";
+
 impl Reads {
+    /// Whether joined rows are read.
+    pub fn is_hidden(&self) -> bool {
+        matches!(self, Reads::Name(name) if name == HIDDEN)
+    }
+
     /// Whether points of that measurement are read.
     pub fn matches(&self, measurement: &str) -> bool {
         match self {
             Reads::Name(name) => name == measurement,
             Reads::Globs(globs) => globs.matches(measurement),
             Reads::All => true,
+            Reads::Sides(sides) => sides.iter().any(|side| side.matches(measurement)),
         }
     }
 }
@@ -156,6 +169,47 @@ pub enum Action {
     Aggregate(Aggregate),
     /// Each point becomes one, which knows of those before it.
     Over(Over),
+    /// Points of two sources become one: rows that another statement reads.
+    Join(Box<Join>),
+    /// Points are held by a join.
+    Side(Side),
+}
+
+/// A join of two sources.
+#[derive(Debug, Clone)]
+pub struct Join {
+    /// What is done with the points of each source: an [`Action::Side`].
+    pub sides: [Plan; 2],
+    /// A point of the first source has one partner at most, the latest.
+    pub asof: bool,
+    /// Points of the first source without a partner are kept.
+    pub keeps_left: bool,
+    /// A partner's time less the point's own lies from the first to the second, nanoseconds.
+    pub bounds: (i64, i64),
+    /// What the partner's time is called, if it is asked for.
+    pub partner_time: Option<String>,
+    /// The stream that the statement behind makes.
+    pub stream: String,
+    /// For people: the keys, the bounds, the conditions that were pushed down.
+    pub told: Vec<(&'static str, String)>,
+}
+
+/// One source of a join.
+#[derive(Debug, Clone)]
+pub struct Side {
+    /// What must be equal on both sides; NULL equals nothing.
+    pub keys: Vec<Node>,
+    /// What joined rows take over.
+    pub carried: Vec<Carried>,
+}
+
+/// A column of one source in joined rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// What it is called there.
+    pub name: String,
+    /// By its number in [`Plan::columns`]; none for the measurement.
+    pub column: Option<usize>,
 }
 
 /// A window. Times are nanoseconds.
@@ -294,6 +348,8 @@ pub struct Plan {
     /// What must hold for a point, all of it.
     pub filters: Vec<Node>,
     pub action: Action,
+    /// The join whose rows it reads.
+    pub join: Option<Box<Plan>>,
 }
 
 impl Node {
@@ -316,6 +372,7 @@ impl Node {
             | Node::IsNull(a, _)
             | Node::IsBool(a, ..)
             | Node::Cast(a, _)
+            | Node::Moment(a)
             | Node::Like { value: a, .. }
             | Node::Matches { value: a, .. }
             | Node::Extract { value: a, .. } => a.visit(f),

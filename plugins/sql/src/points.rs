@@ -72,8 +72,9 @@ impl ShapePlan {
         }
         let keys_by_series = match &plan.action {
             Action::Aggregate(aggregate) => aggregate.keys.iter().all(by_series),
+            Action::Side(side) => side.keys.iter().all(by_series),
             Action::Over(over) => over.keys.iter().all(by_series),
-            Action::Project { .. } => true,
+            Action::Project { .. } | Action::Join(_) => true,
         };
         ShapePlan { fields, columns, series_filters, point_filters, keys_by_series }
     }

@@ -9,9 +9,10 @@ use headwater_plugin_api::plugin::{
 use headwater_plugin_api::window::Closing;
 
 use crate::bind::{self, Options};
+use crate::checkpoint::{Checkpoint, Resumed};
 use crate::explain;
 use crate::parse;
-use crate::plan::{Action, Over, Plan, ResultName};
+use crate::plan::{Action, Node, Over, Plan, ResultName, Role};
 use crate::statement::{Late, Settings, Statement};
 
 headwater_plugin_api::choice! {
@@ -80,37 +81,54 @@ headwater_plugin_api::config! {
         pub max_groups: u32 = 100_000,
         /// What is done when there are more groups.
         pub overflow: Overflow = Overflow::Drop,
-        /// How many points a statement with OVER lets wait for their rows, and how many rows it keeps for
-        /// others to look back at. Then the oldest rows are emitted early, and the oldest that are looked
-        /// back at given up, which `points_forgotten` counts.
+        /// How many points a join holds, or a statement with OVER lets wait for their rows, and how many
+        /// rows that keeps for others to look back at; a point with long texts counts as several. When
+        /// there are more, the oldest are answered and emitted early (`windows_early`), or given up
+        /// (`points_overflow`), and the oldest that are looked back at too (`points_forgotten`).
         pub max_rows: u64 = 1_000_000,
+        /// How much earlier the partner of an ASOF JOIN may be, unless its ON says so.
+        pub max_age: Duration = Duration::from_secs(300),
         /// Memory for the values of each aggregate with DISTINCT in each window. When it is full, the
         /// groups with the most values are given up: their results are NULL and counted as
         /// `failures_room`.
         pub distinct_bytes: Size = Size::mib(64),
-        /// Empty: at an orderly stop the open windows are emitted.
-        pub checkpoint: String = String::new(),
+        /// How often the open windows are written to the agent's state folder, so that they go on
+        /// after a crash or a stop; their points count as delivered from then on. Empty for never,
+        /// as without a state folder: at an orderly stop the open windows are emitted then.
+        pub checkpoint: String = "5s".to_owned(),
         /// Logs the plan, as JSON, when it starts; the batches of rows then carry the number of their
         /// statement as their sequence.
         pub explain: bool = false,
     }
     refused {
-        "tables" = "joins are not supported yet; remove the tables",
+        "tables" = "joins with tables are not supported yet; remove the tables",
     }
 }
+
+/// Shortest time between two checkpoints, nanoseconds.
+const MIN_CHECKPOINT_NS: i64 = 100_000_000;
 
 /// How long a query without windows waits for points before it looks whether memory is to be given
 /// back, nanoseconds.
 const REST_NS: i64 = 10_000_000_000;
 
+/// What the sources of results have in common.
+const OWN_ORIGIN: u64 = 1 << 63;
+
 /// The processor.
 pub struct Sql {
     statements: Vec<Statement>,
+    blueprint: Blueprint,
+    /// Which statement of the query each belongs to.
+    numbers: Vec<u64>,
     drop_original: bool,
     /// Rows carry the number of their statement.
     numbered: bool,
     /// Longest time between two looks at the clock, nanoseconds; none without windows.
     pace: Option<i64>,
+    checkpoint: Option<Checkpoint>,
+    /// Rows of the last checkpoint that are to be sent again.
+    resent: Vec<Batch>,
     host: Host,
     metrics: Metrics,
 }
@@ -127,6 +145,7 @@ struct Metrics {
     refused: Counter,
     failures: [Counter; 8],
     windows: Gauge,
+    held: Gauge,
     groups: Gauge,
     bytes: Gauge,
     lag: Gauge,
@@ -155,6 +174,7 @@ impl Metrics {
                 host.counter("failures_room"),
             ],
             windows: host.gauge("windows_open"),
+            held: host.gauge("points_held"),
             groups: host.gauge("groups"),
             bytes: host.gauge("state_bytes"),
             lag: host.gauge("emission_lag_ns"),
@@ -170,11 +190,18 @@ fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
         name: config.name.clone(),
         tags: config.tags.clone(),
         distinct_bytes: config.distinct_bytes.as_usize(),
+        max_age: config.max_age.nanos(),
     };
     let statements = parse::parse(query).map_err(wrong)?;
     let mut plans: Vec<Plan> = Vec::with_capacity(statements.len());
     for statement in &statements {
         let plan = bind::bind(statement, &options).map_err(wrong)?;
+        if config.late == LatePolicy::Update && plan.join.is_some() {
+            return Err(Error::config(
+                "late",
+                "a join cannot take back the rows that it made before a late point came, so late = \"update\" cannot be honoured; use \"drop\" or \"pass\"",
+            ));
+        }
         if config.late == LatePolicy::Update
             && plans.iter().any(|earlier| is_chained(earlier, &plan))
         {
@@ -199,6 +226,7 @@ fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
             Action::Aggregate(aggregate) => {
                 aggregate.outputs.iter().any(|output| output.name == *tag)
             }
+            Action::Join(_) | Action::Side(_) => false,
         };
         if !plans.iter().any(has) {
             return Err(Error::config(
@@ -212,6 +240,22 @@ fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
     Ok(plans)
 }
 
+/// How often checkpoints are made, in nanoseconds.
+fn checkpoint_every(text: &str) -> Result<Option<i64>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |what: String| Error::config("checkpoint", what);
+    let every: Duration =
+        text.parse().map_err(|error| wrong(format!("{error}; \"\" is for no checkpoints")))?;
+    if every.nanos() < MIN_CHECKPOINT_NS {
+        return Err(wrong(format!(
+            "{text:?} is too short; expected 100ms or more, or \"\" for no checkpoints"
+        )));
+    }
+    Ok(Some(every.nanos()))
+}
+
 /// Whether a statement reads the windows' rows of an earlier one.
 fn is_chained(earlier: &Plan, later: &Plan) -> bool {
     match (&earlier.name, &earlier.action) {
@@ -220,6 +264,54 @@ fn is_chained(earlier: &Plan, later: &Plan) -> bool {
         }
         _ => false,
     }
+}
+
+/// The statements in the order in which they run, each behind its join, with what they are called in
+/// the query.
+fn units(plans: Vec<Plan>) -> Vec<(u64, Plan)> {
+    let mut units = Vec::with_capacity(plans.len());
+    for (number, mut plan) in plans.into_iter().enumerate() {
+        units.extend(plan.join.take().map(|join| (number as u64, *join)));
+        units.push((number as u64, plan));
+    }
+    units
+}
+
+/// The sources of each statement whose progress is told: windows and joins before it. What a
+/// projection makes of their rows is theirs, as long as it leaves the time as it is.
+fn chains(units: &[(u64, Plan)], seed: u64) -> Vec<Vec<u64>> {
+    let mut reads: Vec<Vec<u64>> = Vec::with_capacity(units.len());
+    let mut makes: Vec<Vec<u64>> = Vec::with_capacity(units.len());
+    for (at, (_, plan)) in units.iter().enumerate() {
+        let mut from = Vec::new();
+        for (earlier, (_, unit)) in units[..at].iter().enumerate() {
+            let ResultName::Fixed(name) = &unit.name else { continue };
+            let hidden = matches!(unit.action, Action::Join(_));
+            if plan.reads.matches(name) && (!hidden || plan.reads.is_hidden() && earlier + 1 == at)
+            {
+                from.extend(
+                    makes[earlier]
+                        .iter()
+                        .copied()
+                        .filter(|origin| !from.contains(origin))
+                        .collect::<Vec<_>>(),
+                );
+            }
+        }
+        makes.push(match &plan.action {
+            Action::Project { outputs, .. }
+                if outputs
+                    .iter()
+                    .any(|o| o.role == Role::Time && !matches!(o.node, Node::Time)) =>
+            {
+                Vec::new()
+            }
+            Action::Project { .. } => from.clone(),
+            _ => vec![seed + at as u64],
+        });
+        reads.push(from);
+    }
+    reads
 }
 
 impl Plugin for Sql {
@@ -234,15 +326,7 @@ impl Plugin for Sql {
                 "there is no query; expected one or more SQL statements",
             ));
         }
-        if !config.checkpoint.is_empty() {
-            return Err(Error::config(
-                "checkpoint",
-                format!(
-                    "checkpoints are not supported yet, so {:?} cannot be honoured; set it to \"\", then open windows are emitted at an orderly stop",
-                    config.checkpoint
-                ),
-            ));
-        }
+        let every = checkpoint_every(&config.checkpoint)?;
         let grace = config.grace.nanos();
         match (config.late, grace > 0) {
             (LatePolicy::Update, false) => {
@@ -262,8 +346,20 @@ impl Plugin for Sql {
         if config.max_groups == 0 {
             return Err(Error::config("max_groups", "there must be room for one group"));
         }
+        if config.distinct_bytes.as_usize() == 0 {
+            return Err(Error::config(
+                "distinct_bytes",
+                "without memory each aggregate with DISTINCT would be NULL; set a size such as \"64MiB\", or use approx_distinct, which needs little",
+            ));
+        }
         if config.max_rows == 0 {
             return Err(Error::config("max_rows", "there must be room for one point"));
+        }
+        if config.max_age.nanos() == 0 {
+            return Err(Error::config(
+                "max_age",
+                "a partner must be allowed some age, such as \"5m\"",
+            ));
         }
         let plans = plans(&config)?;
         if config.explain {
@@ -283,35 +379,64 @@ impl Plugin for Sql {
             stamp_end: config.stamp == Stamp::End,
             max_groups: config.max_groups,
             flush: config.overflow == Overflow::Flush,
-            max_rows: usize::try_from(config.max_rows).unwrap_or(usize::MAX),
+            max_rows: config.max_rows,
         };
         // The results of each statement are a source of their own.
-        let seed = bytes_hash(config.query.as_bytes()) & !0xff | 1 << 63;
-        let chains: Vec<Vec<u64>> = plans
-            .iter()
-            .enumerate()
-            .map(|(at, plan)| {
-                let earlier = plans[..at].iter().enumerate();
-                earlier.filter(|(_, e)| is_chained(e, plan)).map(|(i, _)| seed + i as u64).collect()
-            })
-            .collect();
-        let pace = plans
-            .iter()
-            .any(|plan| !matches!(plan.action, Action::Project { .. }))
-            .then(|| settings.idle.max(1_000_000_000));
-        let mut statements: Vec<Statement> = plans
-            .into_iter()
-            .enumerate()
-            .map(|(at, plan)| Statement::new(plan, &settings, seed + at as u64))
-            .collect();
-        for (statement, chain) in statements.iter_mut().zip(chains) {
-            if let Some(window) = statement.window_mut() {
-                chain.into_iter().for_each(|origin| window.sources().set_exact(origin));
-            }
-        }
+        let seed = bytes_hash(config.query.as_bytes()) & !0xff | OWN_ORIGIN;
+        let units = units(plans);
+        let waits = |plan: &Plan| !matches!(plan.action, Action::Project { .. });
+        let pace =
+            units.iter().any(|(_, plan)| waits(plan)).then(|| settings.idle.max(1_000_000_000));
+        let checkpoint = every.filter(|_| pace.is_some() && host.keeps_state());
+        let query = bytes_hash(parse::words(&config.query).as_bytes());
+        let checkpoint = checkpoint.map(|every| Checkpoint::new(every, query, &host));
+        let numbers = units.iter().map(|(number, _)| *number).collect();
+        let blueprint = Blueprint { units, settings, seed };
+        let statements = blueprint.statements();
         let metrics = Metrics::new(&host);
         let (drop_original, numbered) = (config.drop_original, config.explain);
-        Ok(Sql { statements, drop_original, numbered, pace, host, metrics })
+        Ok(Sql {
+            statements,
+            blueprint,
+            numbers,
+            drop_original,
+            numbered,
+            pace,
+            checkpoint,
+            resent: Vec::new(),
+            host,
+            metrics,
+        })
+    }
+
+    fn stop(&mut self, _cx: &Context<'_>) -> Result<(), Error> {
+        if let Some(checkpoint) = &mut self.checkpoint {
+            checkpoint.end(&self.statements);
+        }
+        Ok(())
+    }
+}
+
+/// What statements are made of.
+struct Blueprint {
+    units: Vec<(u64, Plan)>,
+    settings: Settings,
+    seed: u64,
+}
+
+impl Blueprint {
+    /// Statements that have seen nothing.
+    fn statements(&self) -> Vec<Statement> {
+        let Blueprint { units, settings, seed } = self;
+        let made = units.iter().zip(chains(units, *seed)).enumerate();
+        made.map(|(at, ((_, plan), chain))| {
+            let mut statement = Statement::new(plan.clone(), settings, seed + at as u64);
+            if let Some(sources) = statement.sources() {
+                chain.into_iter().for_each(|origin| sources.set_exact(origin));
+            }
+            statement
+        })
+        .collect()
     }
 }
 
@@ -322,6 +447,7 @@ impl Processor for Sql {
         mut batch: Batch,
         out: &mut Sink<'_>,
     ) -> Result<(), Error> {
+        self.resume(cx.now());
         let mut made = Vec::new();
         let took = self.run(cx.now(), 0, &batch, &mut made);
         self.close(cx.now(), Closing::Due, &mut made);
@@ -337,9 +463,13 @@ impl Processor for Sql {
 
     fn tick(&mut self, cx: &Context<'_>, out: &mut Sink<'_>) -> Result<Option<i64>, Error> {
         let now = cx.now();
+        self.resume(now);
         let mut made = Vec::new();
         self.close(now, Closing::Due, &mut made);
         self.end(now, made, false, out);
+        if let Some(checkpoint) = &mut self.checkpoint {
+            checkpoint.tick(now, &mut self.statements);
+        }
         let mut holds = false;
         for statement in &mut self.statements {
             holds |= statement.rest(now);
@@ -348,14 +478,10 @@ impl Processor for Sql {
         let Some(pace) = self.pace else {
             return Ok(holds.then(|| now.saturating_add(REST_NS)));
         };
-        let windows = self.statements.iter_mut().filter_map(Statement::window_mut);
-        let next =
-            windows.filter_map(
-                |window| {
-                    if window.is_emitting() { Some(now) } else { window.next_due(now) }
-                },
-            );
-        Ok(Some(next.min().unwrap_or(i64::MAX).min(now.saturating_add(pace))))
+        let next = self.statements.iter_mut().filter_map(|statement| statement.next_due(now));
+        let checkpoint = self.checkpoint.as_ref().and_then(Checkpoint::next);
+        let next = next.chain(checkpoint).min().unwrap_or(i64::MAX);
+        Ok(Some(next.min(now.saturating_add(pace))))
     }
 
     fn control(
@@ -365,26 +491,62 @@ impl Processor for Sql {
         out: &mut Sink<'_>,
     ) -> Result<(), Error> {
         let now = cx.now();
+        self.resume(now);
         self.statements.iter_mut().for_each(|statement| statement.control(now, control));
-        let closing = if control == Control::Stop { Closing::All } else { Closing::Due };
         let mut made = Vec::new();
-        self.close(now, closing, &mut made);
-        self.end(now, made, control == Control::Stop, out);
+        self.close(now, Closing::Due, &mut made);
+        let stops = control == Control::Stop;
+        self.end(now, made, stops, out);
+        if stops {
+            self.stop_statements(now, out);
+        }
         Ok(())
     }
 }
 
 impl Sql {
+    /// Takes up what the last checkpoint holds, before anything else.
+    fn resume(&mut self, now: i64) {
+        let Some(checkpoint) = &mut self.checkpoint else { return };
+        match checkpoint.resume(now, &mut self.statements) {
+            Resumed::Nothing => {}
+            Resumed::Rows(rows) => self.resent = rows,
+            Resumed::Spoilt => self.statements = self.blueprint.statements(),
+        }
+    }
+
+    /// At an orderly stop: open windows go on from the checkpoint after the next start, or are emitted.
+    fn stop_statements(&mut self, now: i64, out: &mut Sink<'_>) {
+        if let Some(checkpoint) = &mut self.checkpoint
+            && checkpoint.stop(&mut self.statements)
+        {
+            return;
+        }
+        let mut made = Vec::new();
+        self.close(now, Closing::All, &mut made);
+        self.end(now, made, true, out);
+    }
+
     /// Gives a batch to the statements from `first` on that read it, and what they make of it to
     /// those behind them. Whether any took a point.
     fn run(&mut self, now: i64, first: usize, batch: &Batch, out: &mut Vec<Batch>) -> bool {
         let mut took = false;
         for at in first..self.statements.len() {
-            if first > 0 && !self.reads(at, batch) {
+            let is_hidden = self.statements[at].plan().reads.is_hidden();
+            if first > 0 && !self.reads(at, batch) || is_hidden {
                 continue;
             }
             let mut made = Vec::new();
-            took |= self.statements[at].apply(now, batch, &mut made);
+            took |= match &mut self.checkpoint {
+                Some(checkpoint) if self.statements[at].sources().is_some() => {
+                    let mut bare = batch.clone();
+                    let delivery = bare.take_delivery();
+                    let took = self.statements[at].apply(now, &bare, &mut made);
+                    checkpoint.hold(delivery, took);
+                    took
+                }
+                _ => self.statements[at].apply(now, batch, &mut made),
+            };
             self.pass_on(now, at, made, out);
         }
         took
@@ -398,9 +560,16 @@ impl Sql {
 
     fn pass_on(&mut self, now: i64, from: usize, made: Vec<Batch>, out: &mut Vec<Batch>) {
         for mut batch in made {
+            if self.statements[from].join().is_some_and(|join| join.origin() == batch.origin()) {
+                // Joined rows are the next statement's alone.
+                let mut made = Vec::new();
+                self.statements[from + 1].apply(now, &batch, &mut made);
+                self.pass_on(now, from + 1, made, out);
+                continue;
+            }
             self.run(now, from + 1, &batch, out);
             if self.numbered {
-                batch.set_sequence(from as u64);
+                batch.set_sequence(self.numbers[from]);
             }
             out.push(batch);
         }
@@ -413,12 +582,12 @@ impl Sql {
             self.statements[at].close(now, closing, &mut made);
             self.pass_on(now, at, made, out);
             let (earlier, later) = self.statements.split_at_mut(at + 1);
-            let Some(window) = earlier.last_mut().and_then(Statement::window_mut) else { continue };
-            let origin = window.origin();
+            let Some(made) = earlier.last_mut() else { continue };
+            let Some(origin) = made.origin() else { continue };
             let mut progress = None;
             for later in later {
-                if later.window_mut().is_some_and(|w| w.sources().is_exact(origin)) {
-                    let time_ns = *progress.get_or_insert_with(|| window.watermark());
+                if later.sources().is_some_and(|sources| sources.is_exact(origin)) {
+                    let time_ns = *progress.get_or_insert_with(|| made.watermark());
                     later.control(now, Control::Progress { origin, time_ns });
                 }
             }
@@ -427,7 +596,16 @@ impl Sql {
 
     /// Hands on what was made, and tells what was counted.
     fn end(&mut self, now: i64, made: Vec<Batch>, at_once: bool, out: &mut Sink<'_>) {
-        made.into_iter().for_each(|batch| out.push(batch));
+        let resent = std::mem::take(&mut self.resent);
+        for mut batch in resent.into_iter().chain(made) {
+            // What is made of points at once carries their handle, unless a checkpoint holds that.
+            if let Some(checkpoint) = &mut self.checkpoint
+                && (batch.origin() & OWN_ORIGIN != 0 || batch.delivery().is_none())
+            {
+                checkpoint.send(&mut batch);
+            }
+            out.push(batch);
+        }
         let metrics = &self.metrics;
         for statement in &mut self.statements {
             let counts = statement.take_counts();
@@ -462,15 +640,20 @@ impl Sql {
     }
 
     fn gauges(&mut self) {
-        let (mut windows, mut groups, mut bytes, mut lag) = (0, 0, 0, 0);
+        let (mut windows, mut held, mut groups, mut bytes, mut lag) = (0, 0, 0, 0, 0);
         for statement in &mut self.statements {
             bytes += statement.byte_size();
+            if let Some(join) = statement.join() {
+                held += join.held_count();
+                groups += join.group_count();
+            }
             let Some(window) = statement.window() else { continue };
             windows += window.open_count();
             groups += window.group_count();
             lag = lag.max(window.lag());
         }
         self.metrics.windows.set(windows as i64);
+        self.metrics.held.set(held as i64);
         self.metrics.groups.set(groups as i64);
         self.metrics.bytes.set(bytes as i64);
         self.metrics.lag.set(lag);

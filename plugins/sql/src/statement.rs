@@ -5,13 +5,15 @@ use std::sync::Arc;
 use headwater_plugin_api::batch::layout::Row;
 use headwater_plugin_api::batch::{Batch, PointRef, SeriesRef};
 use headwater_plugin_api::plugin::Control;
-use headwater_plugin_api::window::{Closing, SeriesCache};
+use headwater_plugin_api::window::codec::{Read, Reader};
+use headwater_plugin_api::window::{Closing, SeriesCache, Sources};
 
 use crate::emit::{self, Base, Column, Emitted, Emitter};
 use crate::error::Failures;
 use crate::eval::{self, Context};
+use crate::join::{self, JoinState, Selected};
 use crate::over::{Feeding, Making, OverState};
-use crate::plan::{Action, Output, Plan, ResultName};
+use crate::plan::{Action, Output, Plan, ResultName, Window};
 use crate::points::{OneSeries, Points, SERIES_FILTERS, ShapePlans};
 use crate::stateful::Stateful;
 use crate::watch::Watch;
@@ -39,8 +41,8 @@ pub struct Settings {
     pub max_groups: u32,
     /// What happens when there are more: windows are emitted early, or new groups dropped.
     pub flush: bool,
-    /// Points that wait for their rows, and rows that others look back at.
-    pub max_rows: usize,
+    /// Points that a join holds, that wait for their rows with OVER, and rows that others look back at.
+    pub max_rows: u64,
 }
 
 /// What a statement counted since it was last asked.
@@ -70,6 +72,8 @@ pub struct SeriesInfo {
     pub group: u32,
     /// Which columns of the statement are tags of it, a bit for each of the first 64.
     pub tags: u64,
+    /// The tags that joined rows take over, by the number of their set, or [`NO_GROUP`].
+    pub carried: u32,
 }
 
 /// The group of a series is not known yet.
@@ -87,6 +91,7 @@ pub struct Statement {
     emitter: Emitter,
     watch: Watch,
     window: Option<Stateful>,
+    join: Option<Box<JoinState>>,
     counts: Counts,
     /// When the last points came; `None` once the memory was given back.
     fed: Option<i64>,
@@ -101,6 +106,10 @@ pub struct Statement {
     /// Rows of the batch by shape and by which columns are tags.
     order: Vec<u32>,
     starts: Vec<u32>,
+    /// Runs of `order` that are worked on at a time: their part, and from where to where.
+    runs: Vec<(u32, u32, u32)>,
+    /// The rows of all shapes must stay in their order.
+    ordered: bool,
     /// The distinct sets of tags in the batch at hand.
     tag_sets: Vec<u64>,
     /// The set of tags of the first series, and whether any other had another one.
@@ -122,10 +131,19 @@ impl Statement {
             Action::Over(over) => {
                 Some(Stateful::Over(Box::new(OverState::new(over, settings, name, origin))))
             }
-            Action::Project { .. } => None,
+            Action::Project { .. } | Action::Join(_) | Action::Side(_) => None,
         };
+        let join = match &plan.action {
+            Action::Join(join) => {
+                Some(Box::new(JoinState::new(join, &plan.name, settings, origin)))
+            }
+            _ => None,
+        };
+        let ordered =
+            matches!(&plan.action, Action::Aggregate(a) if matches!(a.window, Window::Rows { .. }));
         Statement {
             watch: Watch::new(&plan),
+            join,
             plan: Arc::new(plan),
             series: SeriesCache::default(),
             shapes: ShapePlans::default(),
@@ -139,6 +157,8 @@ impl Statement {
             verdicts: Vec::new(),
             order: Vec::new(),
             starts: Vec::new(),
+            runs: Vec::new(),
+            ordered,
             tag_sets: Vec::new(),
             common_tags: None,
             mixed_tags: false,
@@ -154,20 +174,69 @@ impl Statement {
         self.window.as_ref()
     }
 
+    #[cfg(test)]
     pub fn window_mut(&mut self) -> Option<&mut Stateful> {
         self.window.as_mut()
+    }
+
+    /// The join, if the statement is one.
+    pub fn join(&self) -> Option<&JoinState> {
+        self.join.as_deref()
+    }
+
+    /// What it knows of its series, which becomes void when groups are numbered anew.
+    pub fn series_mut(&mut self) -> &mut SeriesCache<SeriesInfo> {
+        &mut self.series
+    }
+
+    /// The source of the rows that it makes when they are due.
+    pub fn origin(&self) -> Option<u64> {
+        let window = self.window.as_ref().map(Stateful::origin);
+        window.or_else(|| self.join.as_ref().map(|join| join.origin()))
+    }
+
+    /// The earliest time that a row which is still to come may have, late ones aside.
+    pub fn watermark(&mut self) -> i64 {
+        let window = self.window.as_mut().map(Stateful::watermark);
+        window.or_else(|| self.join.as_ref().map(|join| join.watermark())).unwrap_or(i64::MAX)
+    }
+
+    /// When to look again, if no point or message comes; `None` for never.
+    pub fn next_due(&mut self, now: i64) -> Option<i64> {
+        let (emitting, due) = match (&mut self.window, &self.join) {
+            (Some(window), _) => (window.is_emitting(), window.next_due(now)),
+            (None, Some(join)) => (join.is_emitting(), join.next_due(now)),
+            (None, None) => return None,
+        };
+        if emitting { Some(now) } else { due }
+    }
+
+    /// The sources that feed it, if it waits for them.
+    pub fn sources(&mut self) -> Option<&mut Sources> {
+        match (&mut self.window, &mut self.join) {
+            (Some(window), _) => Some(window.sources()),
+            (None, Some(join)) => Some(join.sources()),
+            (None, None) => None,
+        }
     }
 
     /// Takes the counts.
     pub fn take_counts(&mut self) -> Counts {
         let mut counts = std::mem::take(&mut self.counts);
         counts.emitted = std::mem::take(&mut self.emitter.counts);
+        if let Some(join) = &mut self.join {
+            join.take_counts(&mut counts);
+        }
         counts
     }
 
     /// Names that no point had, to be reported now.
     pub fn report(&mut self, now: i64, at_once: bool) -> Vec<String> {
-        self.watch.report(now, at_once)
+        let mut reports = self.watch.report(now, at_once);
+        if let Some(join) = &mut self.join {
+            reports.extend(join.report(now, at_once));
+        }
+        reports
     }
 
     /// Takes a batch and adds what comes of it at once; windows are emitted by [`close`](Self::close).
@@ -176,6 +245,13 @@ impl Statement {
         if !batch.is_empty() {
             self.fed = Some(now);
         }
+        if let Some(join) = &mut self.join {
+            let took = join.apply(now, batch, out);
+            if took {
+                self.took = Some(now);
+            }
+            return took;
+        }
         let plan = Arc::clone(&self.plan);
         let feed = self.window.as_mut().map(|window| window.observe(now, batch));
         if batch.is_empty() || !self.prepare(&plan, now, batch) {
@@ -183,12 +259,14 @@ impl Statement {
         }
         let mut took = false;
         let mut cx = Context::new(now);
+        // Joined rows come in the order of their times, and stay in it.
+        let mut order = plan.reads.is_hidden().then(Vec::new);
+        let before = out.len();
         self.sort(batch);
-        for part in 0..self.starts.len() - 1 {
-            let (from, to) = (self.starts[part], self.starts[part + 1]);
-            let shape = (part / self.tag_sets.len().max(1)) as u32;
-            if from == to || !self.select(&plan, batch, shape, from as usize..to as usize, &mut cx)
-            {
+        for run in 0..self.runs.len() {
+            let (part, from, to) = self.runs[run];
+            let shape = part / self.tag_sets.len().max(1) as u32;
+            if !self.select(&plan, batch, shape, from as usize..to as usize, &mut cx) {
                 continue;
             }
             let Some(shape) = self.shapes.get(shape) else { continue };
@@ -227,6 +305,7 @@ impl Statement {
                         &points(&self.rows),
                         &mut self.emitter,
                         &mut cx,
+                        &mut order,
                         out,
                     );
                 }
@@ -240,13 +319,58 @@ impl Statement {
         if let Some(window) = &mut self.window {
             window.hold_delivery(batch);
         } else {
-            let from = out.len();
             self.emitter.finish(out);
-            for made in &mut out[from..] {
+            if let Some(order) = order {
+                join::restore_order(&mut out[before..], &order);
+            }
+            for made in &mut out[before..] {
                 made.set_origin(batch.origin());
                 made.set_delivery(batch.delivery().cloned());
             }
         }
+        took
+    }
+
+    /// Hands the points that it reads and that pass its filters to `take`, those of a shape at a
+    /// time. Whether there were any.
+    pub fn select_each(
+        &mut self,
+        now: i64,
+        batch: &Batch,
+        mut take: impl FnMut(Selected<'_, '_>),
+    ) -> bool {
+        if !batch.is_empty() {
+            self.fed = Some(now);
+        }
+        let plan = Arc::clone(&self.plan);
+        if batch.is_empty() || !self.prepare(&plan, now, batch) {
+            return false;
+        }
+        let mut took = false;
+        let mut cx = Context::new(now);
+        self.sort(batch);
+        for run in 0..self.runs.len() {
+            let (part, from, to) = self.runs[run];
+            let shape = part / self.tag_sets.len().max(1) as u32;
+            if !self.select(&plan, batch, shape, from as usize..to as usize, &mut cx) {
+                continue;
+            }
+            let Some(shape) = self.shapes.get(shape) else { continue };
+            let (rows, columns, places) = (&self.rows[..], &plan.columns, &shape.columns);
+            took = true;
+            take(Selected {
+                points: Points { batch, rows, columns, places },
+                keys_by_series: shape.keys_by_series,
+                series: &mut self.series,
+                emitter: &mut self.emitter,
+                counts: &mut self.counts,
+                cx: &mut cx,
+            });
+        }
+        if took {
+            self.took = Some(now);
+        }
+        self.counts.failures.add(&cx.failures);
         took
     }
 
@@ -272,7 +396,7 @@ impl Statement {
     }
 
     /// Sorts the live rows by shape and set of tags, in their order; no list stands for all rows of
-    /// one shape and set.
+    /// one shape and set. Where the order of all counts, they are cut into runs instead.
     fn sort(&mut self, batch: &Batch) {
         let shapes = batch.shape_count();
         self.tag_sets.clear();
@@ -292,8 +416,9 @@ impl Statement {
         self.starts.clear();
         self.starts.resize(shapes * sets + 1, 0);
         self.order.clear();
+        self.runs.clear();
         if shapes == 1 && sets == 1 && batch.selection().is_none() {
-            self.starts[1] = batch.len() as u32;
+            self.runs.push((0, 0, batch.len() as u32));
             return;
         }
         let part = |row: &Row| {
@@ -302,6 +427,18 @@ impl Statement {
             let set = self.tag_sets.iter().position(|known| *known == tags)?;
             Some((row.shape as usize).min(shapes - 1) * sets + set)
         };
+        if self.ordered {
+            for (at, row) in batch.rows() {
+                let Some(part) = part(row) else { continue };
+                let end = self.order.len() as u32;
+                match self.runs.last_mut().filter(|run| run.0 == part as u32) {
+                    Some(run) => run.2 += 1,
+                    None => self.runs.push((part as u32, end, end + 1)),
+                }
+                self.order.push(at as u32);
+            }
+            return;
+        }
         for (_, row) in batch.rows() {
             if let Some(part) = part(row) {
                 self.starts[part + 1] += 1;
@@ -318,6 +455,8 @@ impl Statement {
                 next[part] += 1;
             }
         }
+        let bounds = self.starts.windows(2).zip(0..).map(|(pair, part)| (part, pair[0], pair[1]));
+        self.runs.extend(bounds.filter(|(_, from, to)| from < to));
     }
 
     /// Selects the rows of a shape that the statement reads; whether there are any.
@@ -338,11 +477,26 @@ impl Statement {
         let candidates = if all_rows { table.len() } else { range.len() };
         let order = self.order.get(range).unwrap_or_default();
         // What is to be done with the rows of each series: its group, or nothing.
-        self.verdicts.clear();
-        self.verdicts.extend(self.series.batch_values().map(|info| match info {
+        let verdict = |info: Option<&SeriesInfo>| match info {
             Some(info) if info.reads && info.filters & mask == mask => info.group,
             _ => SKIPPED,
-        }));
+        };
+        self.verdicts.clear();
+        if !all_rows && candidates < batch.series_count() {
+            // A short run is not worth a table of all series.
+            self.rows.clear();
+            self.groups.clear();
+            for &at in order {
+                let group = verdict(self.series.value(table[at as usize].series));
+                if group != SKIPPED {
+                    self.rows.push(at);
+                    self.groups.push(group);
+                }
+            }
+            self.filter(plan, batch, shape_index, cx);
+            return !self.rows.is_empty();
+        }
+        self.verdicts.extend(self.series.batch_values().map(verdict));
         if all_rows && !self.verdicts.contains(&SKIPPED) {
             let verdict = |row: &Row| self.verdicts.get(row.series as usize).copied();
             self.rows.clear();
@@ -402,6 +556,9 @@ impl Statement {
 
     /// Emits the windows that are due, or all of them.
     pub fn close(&mut self, now: i64, closing: Closing, out: &mut Vec<Batch>) {
+        if let Some(join) = &mut self.join {
+            join.close(now, closing, out);
+        }
         let plan = Arc::clone(&self.plan);
         let mut cx = Context::new(now);
         let (emitter, counts) = (&mut self.emitter, &mut self.counts);
@@ -439,11 +596,11 @@ impl Statement {
             lists.into_iter().for_each(|list| *list = Vec::new());
             let lists = [&mut self.order, &mut self.starts];
             lists.into_iter().for_each(|list| *list = Vec::new());
-            self.tag_sets = Vec::new();
+            (self.tag_sets, self.runs) = (Vec::new(), Vec::new());
         }
         if self.took.is_some_and(quiet) {
             let done = self.window.as_mut().is_none_or(Stateful::release);
-            if done {
+            if done && self.join.as_mut().is_none_or(|join| join.release(now)) {
                 self.took = None;
                 self.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
             }
@@ -456,13 +613,50 @@ impl Statement {
         let lists = [&self.rows, &self.groups, &self.verdicts, &self.order, &self.starts];
         let lists: usize = lists.iter().map(|list| list.capacity() * 4).sum();
         let window = self.window.as_mut().map_or(0, Stateful::byte_size);
-        lists + window + self.series.byte_size()
+        let join = self.join.as_mut().map_or(0, |join| join.byte_size());
+        lists + self.runs.capacity() * 12 + window + join + self.series.byte_size()
+    }
+
+    /// Writes all that a checkpoint keeps.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match &self.window {
+            Some(Stateful::Window(window)) => window.write(out),
+            Some(Stateful::Over(over)) => over.write(out),
+            None => {}
+        }
+        self.join.iter().for_each(|join| join.write(out));
+    }
+
+    /// Reads what the same statement wrote, when it has seen nothing.
+    pub fn read(&mut self, now: i64, from: &mut Reader<'_>) -> Read<()> {
+        match (&mut self.window, &self.plan.action) {
+            (Some(Stateful::Window(window)), Action::Aggregate(aggregate)) => {
+                window.read(aggregate, now, from)?;
+            }
+            (Some(Stateful::Over(state)), Action::Over(_)) => {
+                state.read(from)?;
+                state.sources().resume(now);
+            }
+            _ => {}
+        }
+        if self.window.is_some() {
+            (self.fed, self.took) = (Some(now), Some(now));
+        }
+        if let Some(join) = &mut self.join {
+            join.read(from)?;
+            join.resume(now);
+            (self.fed, self.took) = (Some(now), Some(now));
+        }
+        Ok(())
     }
 
     /// Takes a message. What it closes is emitted by [`close`](Self::close).
     pub fn control(&mut self, now: i64, control: Control) {
         if let Some(window) = &mut self.window {
             window.control(now, control);
+        }
+        if let Some(join) = &mut self.join {
+            join.control(now, control);
         }
     }
 }
@@ -492,14 +686,15 @@ fn series_info(
     let has = |column: &crate::plan::Column| series.tag(&column.name).is_some();
     let columns = plan.columns.iter().take(64).enumerate();
     let tags = columns.fold(0, |tags, (at, column)| tags | u64::from(has(column)) << at);
-    SeriesInfo { reads, filters, group: NO_GROUP, tags }
+    SeriesInfo { reads, filters, group: NO_GROUP, tags, carried: NO_GROUP }
 }
 
 fn holds<'a>(filter: &'a crate::plan::Node, frame: &OneSeries<'a>, cx: &mut Context) -> bool {
     eval::eval(filter, frame, cx).trues(1).get(0)
 }
 
-/// Makes a point of each point.
+/// Makes a point of each point; `order` hears of which.
+#[allow(clippy::too_many_arguments)]
 fn project<'a>(
     plan: &'a Plan,
     star: bool,
@@ -507,6 +702,7 @@ fn project<'a>(
     points: &Points<'a>,
     emitter: &mut Emitter,
     cx: &mut Context,
+    order: &mut Option<Vec<u32>>,
     out: &mut Vec<Batch>,
 ) {
     let columns: Vec<Column<'_, '_>> = outputs
@@ -528,6 +724,9 @@ fn project<'a>(
             }
         };
         let star = star.then(|| PointRef::new(points.batch, of));
-        writer.row(Base { name, time: of.time, star }, row, out);
+        let written = writer.row(Base { name, time: of.time, star }, row, out);
+        if let (true, Some(order)) = (written, &mut *order) {
+            order.push(*at);
+        }
     }
 }

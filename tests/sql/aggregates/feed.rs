@@ -19,8 +19,12 @@ pub fn run(
     random: &mut Random,
 ) -> Result<Vec<Made>, String> {
     let mut engine = Engine::new("delay = '6s'\nmax_future = '1000h'", query)?;
-    if random.chance(50) {
+    if statement.window.heeds_order() {
         at_once(&mut engine, table, rows, random);
+    } else if random.chance(50) {
+        let mut shuffled = rows.to_vec();
+        random.shuffle(&mut shuffled);
+        at_once(&mut engine, table, &shuffled, random);
     } else {
         live(&mut engine, table, rows, random);
     }
@@ -41,11 +45,9 @@ pub fn run(
     Ok(engine.made)
 }
 
-/// In any order, before the clock has reached the first.
+/// In their order, before the clock has reached the first.
 fn at_once(engine: &mut Engine, table: &Table, rows: &[&Row], random: &mut Random) {
-    let mut order: Vec<&Row> = rows.to_vec();
-    random.shuffle(&mut order);
-    let mut rest = order.as_slice();
+    let mut rest = rows;
     while !rest.is_empty() {
         let most = *random.pick(&[1, 10, 100, 1_000]);
         let (now, later) = rest.split_at(most.min(rest.len()));

@@ -8,8 +8,8 @@ pub mod data;
 pub mod duckdb;
 mod feed;
 pub mod scalar;
-mod shrink;
-mod statement;
+pub mod shrink;
+pub mod statement;
 mod window;
 
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ fn windows_hold_what_duckdb_finds_in_them() {
             match compare(&mut duckdb, &table, &all, &statement, seed) {
                 Ok(compared) => rows += compared,
                 Err(_) if findings.len() < 20 => {
-                    findings.push(shrink::smallest(&mut duckdb, &table, &statement, seed));
+                    findings.push(smallest(&mut duckdb, &table, &statement, seed));
                 }
                 Err(error) => findings.push(error),
             }
@@ -64,12 +64,21 @@ fn a_difference_is_found(duckdb: &mut DuckDb, random: &mut Random) {
     duckdb.load(&table, &table.rows.iter().collect::<Vec<_>>());
     let mut statement = Statement::random(random);
     statement.items[0].theirs = vec!["count(*) + 1".into()];
-    let finding = shrink::smallest(duckdb, &table, &statement, 1);
+    let finding = smallest(duckdb, &table, &statement, 1);
     let told = "count(*) is 1, DuckDB's 2\n  1 points:";
     assert!(
         finding.starts_with("SELECT count(*) AS a0 FROM") && finding.contains(told),
         "{finding}"
     );
+}
+
+/// The smallest form of what differs.
+fn smallest(duckdb: &mut DuckDb, table: &Table, statement: &Statement, seed: u64) -> String {
+    let small = Table { name: format!("{}_small", table.name), ..table.clone() };
+    shrink::smallest(table, statement, seed, |rows, statement| {
+        duckdb.load(&small, rows);
+        compare(duckdb, &small, rows, statement, seed).err()
+    })
 }
 
 /// Runs a statement on both sides: how many rows there were, or what differs. The other side has the rows
@@ -88,8 +97,7 @@ fn compare(
     let shown: Vec<usize> = (0..statement.keys.len()).filter(|at| statement.keys[*at].1).collect();
     let mut groups: BTreeMap<String, (Vec<&Made>, Vec<&[Json]>)> = BTreeMap::new();
     for row in &made {
-        let keys = shown.iter().map(|at| row.get(&format!("k{at}")));
-        groups.entry(key(row.time, keys)).or_default().0.push(row);
+        groups.entry(row_key(statement, row)).or_default().0.push(row);
     }
     for row in &wanted {
         let keys = row[1..=shown.len()].iter().map(duckdb::value);
@@ -108,9 +116,15 @@ fn compare(
     Ok(wanted.len())
 }
 
-/// Pairs the rows of groups that cannot be told apart, for a key need not be selected, each with one of the
-/// other side that agrees; what differs if that cannot be done.
-fn unpaired(statement: &Statement, made: &[&Made], wanted: &[&[Json]]) -> Option<String> {
+/// The window of a row of ours, and those of its group's keys that are selected.
+pub fn row_key(statement: &Statement, row: &Made) -> String {
+    let shown = (0..statement.keys.len()).filter(|at| statement.keys[*at].1);
+    key(row.time, shown.map(|at| row.get(&format!("k{at}"))))
+}
+
+/// Pairs rows of one side each with one of the other that it fits; `fits` has a list for each row of the
+/// one. A row for which that cannot be done.
+pub fn lonely(fits: &[Vec<bool>]) -> Option<usize> {
     /// Finds a partner for a row of theirs, if need be by finding another one for its partner's.
     fn pair(row: usize, fits: &[Vec<bool>], of: &mut [Option<usize>], seen: &mut [bool]) -> bool {
         for at in 0..of.len() {
@@ -124,13 +138,18 @@ fn unpaired(statement: &Statement, made: &[&Made], wanted: &[&[Json]]) -> Option
         }
         false
     }
+    let others = fits.first().map_or(0, Vec::len);
+    let mut of = vec![None; others];
+    (0..fits.len()).find(|row| !pair(*row, fits, &mut of, &mut vec![false; others]))
+}
+
+/// What differs between the rows of groups that cannot be told apart, for a key need not be selected.
+fn unpaired(statement: &Statement, made: &[&Made], wanted: &[&[Json]]) -> Option<String> {
     let fits = |answers: &&[Json]| {
         made.iter().map(|made| wrong(statement, made, answers).is_none()).collect()
     };
     let fits: Vec<Vec<bool>> = wanted.iter().map(fits).collect();
-    let mut of = vec![None; made.len()];
-    let lonely =
-        (0..wanted.len()).find(|row| !pair(*row, &fits, &mut of, &mut vec![false; made.len()]))?;
+    let lonely = lonely(&fits)?;
     let first = made.iter().find_map(|made| wrong(statement, made, wanted[lonely]));
     Some(first.unwrap_or_else(|| "rows that all fit others".to_owned()))
 }

@@ -1,7 +1,5 @@
 //! The smallest statement over the fewest points that still fails.
 
-use super::compare;
-use super::duckdb::DuckDb;
 use super::statement::Statement;
 use crate::table::{Row, Table};
 
@@ -9,16 +7,20 @@ use crate::table::{Row, Table};
 const TRIES: usize = 300;
 
 /// Makes a failing statement smaller, then its points fewer, and tells what is left.
-pub fn smallest(duckdb: &mut DuckDb, table: &Table, statement: &Statement, seed: u64) -> String {
-    let small = Table { name: format!("{}_small", table.name), ..table.clone() };
+/// `differs` says whether and how something fails.
+pub fn smallest(
+    table: &Table,
+    statement: &Statement,
+    seed: u64,
+    mut differs: impl FnMut(&[&Row], &Statement) -> Option<String>,
+) -> String {
     let mut rows: Vec<&Row> = table.rows.iter().collect();
     let mut statement = statement.clone();
     let mut tries = 0;
     let mut last = String::new();
     let mut fails = |rows: &[&Row], statement: &Statement| {
-        duckdb.load(&small, rows);
         tries += 1;
-        let error = compare(duckdb, &small, rows, statement, seed).err()?;
+        let error = differs(rows, statement)?;
         last.clone_from(&error);
         (tries < TRIES).then_some(())
     };

@@ -36,13 +36,17 @@ impl Statement {
         }];
         for _ in 0..1 + random.below(6) {
             items.push(match random.below(7) {
-                0 => over_aggregates(random, &window),
+                0 => over_aggregates(random),
                 _ => calls::random(random),
             });
         }
         let filter = random.chance(40).then(|| scalar::condition(random));
         let having = random.chance(30).then(|| having(random));
         Statement { window, written, keys, items, filter, having }
+    }
+
+    pub fn has_having(&self) -> bool {
+        self.having.is_some()
     }
 
     fn clause(word: &str, condition: &Option<String>) -> String {
@@ -72,18 +76,21 @@ impl Statement {
         let keys = self.keys.iter().enumerate();
         let keys: Vec<String> =
             keys.map(|(at, (key, _))| format!("{} AS k{at}", key.theirs)).collect();
-        let inner = ["*".to_owned()].into_iter().chain(keys).collect::<Vec<_>>().join(", ");
+        let own = ["rowid".to_owned(), "*".to_owned()];
+        let inner = own.into_iter().chain(keys).collect::<Vec<_>>().join(", ");
+        let filter = Self::clause("WHERE", &self.filter);
+        let rows = format!("SELECT {inner} FROM {table}{filter}");
+        let keys: Vec<String> = (0..self.keys.len()).map(|at| format!("k{at}")).collect();
         let shown = self.keys.iter().enumerate().filter(|(_, (_, shown))| *shown);
         let mut columns = vec!["w".to_owned()];
         columns.extend(shown.map(|(at, _)| format!("k{at}")));
         columns.extend(self.items.iter().flat_map(|item| item.theirs.iter().cloned()));
-        let mut groups = vec!["w".to_owned()];
-        groups.extend((0..self.keys.len()).map(|at| format!("k{at}")));
+        let windows = self.window.theirs(&rows, &keys);
+        let mut groups = ["w", "e", "g"].map(str::to_owned).to_vec();
+        groups.extend(keys);
         format!(
-            "SELECT {} FROM (SELECT {inner} FROM ({}){}) GROUP BY {}{}",
+            "SELECT {} FROM ({windows}) GROUP BY {}{}",
             columns.join(", "),
-            self.window.theirs(table),
-            Self::clause("WHERE", &self.filter),
             groups.join(", "),
             Self::clause("HAVING", &self.having)
         )
@@ -115,19 +122,12 @@ impl Statement {
 }
 
 /// A value computed of aggregates.
-fn over_aggregates(random: &mut Random, window: &Window) -> Item {
-    let edge = |ours: &str, theirs: String| Item {
-        ours: ours.into(),
-        theirs: vec![theirs],
-        check: Check::Equal,
-    };
-    match random.below(10) {
-        0 => return edge("window_start()", "w".into()),
-        1 => return edge("window_end()", window.end()),
-        2 => return edge("window_end() - max(time)", format!("{} - max(time)", window.end())),
-        _ => {}
-    }
+fn over_aggregates(random: &mut Random) -> Item {
     let (ours, theirs) = *random.pick(&[
+        ("window_start()", "w"),
+        ("window_end()", "e"),
+        ("window_end() - max(time)", "e - max(time)"),
+        ("min(time) - window_start()", "min(time) - w"),
         ("max(i) - min(i)", "max(i) - min(i)"),
         ("sum(i) + count(*)", "sum(i) + count(*)"),
         ("coalesce(sum(n), 0) * 2", "coalesce(sum(n), 0) * 2"),

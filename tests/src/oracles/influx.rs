@@ -72,8 +72,9 @@ pub const DEVIATIONS: &[Deviation] = &[
         applies: |case| match (case.ours, case.theirs) {
             (Some(ours), Ok(Some(theirs))) => ours.with_single_backslashes() == *theirs,
             (Some(ours), Err(_)) => {
-                let line = with_digits(trimmed(case.line));
-                theirs(&line).is_ok_and(|theirs| theirs == Some(ours.with_single_backslashes()))
+                let line = trimmed(case.line);
+                let ours = Some(ours.with_single_backslashes());
+                [line, &with_digits(line)].iter().any(|line| theirs(line).as_ref() == Ok(&ours))
             }
             _ => false,
         },
@@ -151,7 +152,16 @@ fn with_digits(line: &str) -> String {
     let bytes = line.as_bytes();
     let mut out = String::with_capacity(line.len() + 8);
     let (mut number, mut digits) = (false, false);
+    // In a string up to here.
+    let mut text = 0;
     for (at, char) in line.char_indices() {
+        if char == '"' && number && at > 0 && bytes[at - 1] == b'=' && at >= text {
+            text = close(bytes, at).unwrap_or(at);
+        }
+        if at < text {
+            out.push(char);
+            continue;
+        }
         if char == '.' && number && !digits && bytes.get(at + 1).is_some_and(u8::is_ascii_digit) {
             out.push('0');
         }
@@ -578,6 +588,13 @@ mod tests {
             let applying = DEVIATIONS.iter().filter(|deviation| (deviation.applies)(&case));
             let applying: Vec<&str> = applying.map(|deviation| deviation.about).collect();
             assert!(applying.contains(&deviation.about), "{line:?} is {applying:?}");
+        }
+    }
+
+    #[test]
+    fn deviations_come_together() {
+        for line in ["m a\\\\b=\"r=.8\" ", "m a\\\\b=.8 \r", "m a\\\\b=\"r=.8\",c=1. "] {
+            check(line.as_bytes());
         }
     }
 

@@ -2,6 +2,7 @@
 //! them differ. Fuzzing and the short seeded runs in `cargo test` call the same ones.
 
 pub mod batch;
+pub mod checkpoint;
 pub mod influx;
 pub mod json;
 pub mod sql;

@@ -3,6 +3,7 @@
 
 mod closing;
 mod grid;
+mod state;
 
 use std::collections::BTreeMap;
 

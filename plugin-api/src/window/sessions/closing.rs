@@ -108,55 +108,59 @@ impl Sessions {
 
     /// Sessions that sources held so far.
     fn find_released(&mut self, most: usize, due: &mut Vec<u32>) {
-        let mut grown = Vec::new();
         // Who may feed one may feed those that end later as well.
         while due.len() < most
             && let Some(&entry) = self.waiting.peek()
+            && let Some(id) = self.released(entry)
         {
-            let Some((id, session)) = self.queued(entry) else {
-                self.waiting.pop();
-                continue;
-            };
-            if session.last > entry.0.0 {
-                self.waiting.pop();
-                grown.push(id);
-                continue;
-            }
-            let held = session.life.held;
-            if self.sources.closes_at(self.end(session.last), true, held) > self.now {
-                break;
-            }
             self.waiting.pop();
-            due.push(id);
+            due.extend(id);
         }
-        while due.len() < most
-            && let Some(&(held, id, stamp)) = self.held.front()
+        while let Some(&(held, id, stamp)) = self.held.front()
             && held.saturating_add(self.policy.hold) <= self.now
         {
             self.held.pop_front();
-            let Some(session) = self.get(id).filter(|session| session.stamp == stamp) else {
-                continue;
-            };
-            let is_held = session.life.held == Some(held) && session.queued == session.last;
-            if is_held && session.life.emitted.is_none() && !due.contains(&id) {
-                if self.sources.closes_at(self.end(session.last), true, Some(held)) <= self.now {
-                    due.push(id);
-                } else {
-                    // A finite source holds it without that bound.
-                    self.held.push_back((self.now, id, stamp));
-                    let now = self.now;
-                    if let Some(session) = self.get_mut(id) {
-                        session.life.held = Some(now);
-                    }
-                }
+            let session = self.get(id).filter(|session| session.stamp == stamp);
+            if let Some(session) = session.filter(|session| session.life.held == Some(held)) {
+                self.overdue.push(Reverse((session.queued, id, stamp)));
             }
         }
-        for id in grown {
-            let Some(session) = self.get_mut(id) else { continue };
-            (session.queued, session.life.held) = (session.last, None);
-            let entry = Reverse((session.last, id, session.stamp));
-            self.queue.push(entry);
+        // A finite source holds them without that bound.
+        while due.len() < most
+            && let Some(&entry) = self.overdue.peek()
+            && let Some(id) = self.released(entry)
+        {
+            self.overdue.pop();
+            due.extend(id.filter(|id| !due.contains(id)));
         }
+    }
+
+    /// Lets sessions that were held and have grown be held anew from when they may be over.
+    pub(super) fn look_at_grown(&mut self, ids: &[u32]) {
+        if self.waiting.is_empty() && self.overdue.is_empty() {
+            return;
+        }
+        for &id in ids {
+            let Some(session) = self.get_mut(id) else { continue };
+            let (last, stamp) = (session.last, session.stamp);
+            if session.life.held.is_some() && session.queued < last {
+                (session.queued, session.life.held) = (last, None);
+                self.queue.push(Reverse((last, id, stamp)));
+            }
+        }
+    }
+
+    /// Whether an entry of those that are held has nothing more to wait for; with the session that is
+    /// due then. One that grew goes back to those that may be over.
+    fn released(&mut self, entry: Entry) -> Option<Option<u32>> {
+        let Some((id, session)) = self.queued(entry) else { return Some(None) };
+        let (last, held) = (session.last, session.life.held);
+        if last > entry.0.0 {
+            self.look_at_grown(&[id]);
+            return Some(None);
+        }
+        let at = self.sources.closes_at(self.end(last), true, held);
+        (at <= self.now).then_some(Some(id))
     }
 
     /// Sessions that were emitted and are to be corrected.
@@ -267,8 +271,11 @@ impl Sessions {
         let later = self.now.saturating_add(1_000_000_000);
         let Policy { delay, grace, hold, .. } = self.policy;
         let ended = self.queue.peek().map(|entry| self.end(entry.0.0).saturating_add(delay));
-        // What a source's progress closes is looked at again each second.
-        let waiting = self.waiting.peek().map(|_| later);
+        // What a source's progress closes is looked at again each second, and when its silence does.
+        let waiting = self.waiting.peek().map(|entry| {
+            let held = self.get(entry.0.1).and_then(|session| session.life.held);
+            self.sources.closes_at(self.end(entry.0.0), true, held).min(later)
+        });
         let held = self.held.front().map(|(held, ..)| held.saturating_add(hold));
         let forced = (!self.forced.is_empty()).then_some(soon);
         let corrected = self.corrected.iter().filter_map(|(id, _)| {

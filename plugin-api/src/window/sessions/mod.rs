@@ -3,6 +3,7 @@
 mod closing;
 mod memory;
 mod numbers;
+mod state;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -108,6 +109,8 @@ pub struct Sessions {
     /// Those that are past their end and held by sources, by their end and by since when.
     waiting: BinaryHeap<Entry>,
     held: VecDeque<(i64, u32, u32)>,
+    /// Those that have been held for `hold` and wait for finite sources alone, by their end.
+    overdue: BinaryHeap<Entry>,
     forced: Vec<(u32, u32)>,
     /// Sessions that were emitted and took late points since.
     corrected: Vec<(u32, u32)>,
@@ -149,6 +152,7 @@ impl Sessions {
             queue: BinaryHeap::new(),
             waiting: BinaryHeap::new(),
             held: VecDeque::new(),
+            overdue: BinaryHeap::new(),
             forced: Vec::new(),
             corrected: Vec::new(),
             kept: VecDeque::new(),
@@ -191,6 +195,7 @@ impl Sessions {
     /// Bytes of memory held, without what the caller holds at the slots.
     pub fn byte_size(&self) -> usize {
         let entries = self.queue.capacity() + self.waiting.capacity() + self.held.capacity();
+        let entries = entries + self.overdue.capacity();
         let lists = self.forced.capacity() + self.corrected.capacity() + self.kept.capacity();
         self.list.capacity() * size_of::<Option<Session>>()
             + (self.vacant.capacity() + self.touched.capacity()) * 4
@@ -213,6 +218,7 @@ impl Sessions {
             self.queue = BinaryHeap::new();
             self.waiting = BinaryHeap::new();
             self.held = VecDeque::new();
+            self.overdue = BinaryHeap::new();
             self.forced = Vec::new();
             self.corrected = Vec::new();
             self.kept = VecDeque::new();
@@ -491,6 +497,7 @@ impl Sessions {
     /// hears of them when the sessions' rows have settled.
     pub fn hold_delivery(&mut self, batch: &Batch) {
         let touched = std::mem::take(&mut self.touched);
+        self.look_at_grown(&touched);
         if let Some(delivery) = batch.delivery() {
             for id in &touched {
                 // What was emitted before was settled by its first row.

@@ -131,7 +131,8 @@ impl Accumulator for Ends {
 
     fn is_mixed(&self, groups: &[u32]) -> bool {
         let held = groups.iter().filter_map(|group| self.values.get(*group as usize));
-        let mut kinds = held.map(|(_, held)| held.kind()).filter(|kind| *kind != Kind::Null);
+        let kind = |held: &Held| (held.kind(), matches!(held, Held::UInt(_)));
+        let mut kinds = held.map(|(_, held)| kind(held)).filter(|(kind, _)| *kind != Kind::Null);
         kinds.next().is_some_and(|first| kinds.any(|kind| kind != first))
     }
 

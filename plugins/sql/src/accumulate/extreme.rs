@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::codec::{Broken, Read, Reader, put_float, put_int, put_kind, put_text, read_kind};
 use super::kernel::{
-    To, count, each, each_value, grow, heap_bytes, integers, merge, numbers, retain,
+    Marks, To, count, each, each_value, grow, heap_bytes, integers, merge, numbers, retain,
 };
 use super::{Accumulator, Input};
 use crate::error::Failures;
@@ -19,7 +19,8 @@ pub struct Extreme {
     ints: Vec<i128>,
     /// What the integers are: numbers, times, lengths of time.
     kind: Kind,
-    unsigned: bool,
+    /// Groups with unsigned integers.
+    unsigned: Marks,
     texts: Vec<Option<Box<str>>>,
     /// Bytes of the texts.
     heap: usize,
@@ -32,7 +33,7 @@ impl Extreme {
             floats: Vec::new(),
             ints: Vec::new(),
             kind: Kind::Int,
-            unsigned: false,
+            unsigned: Marks::default(),
             texts: Vec::new(),
             heap: 0,
         }
@@ -104,7 +105,8 @@ impl Accumulator for Extreme {
         self.floats.clear();
         self.ints.clear();
         self.texts.clear();
-        (self.heap, self.kind, self.unsigned) = (0, Kind::Int, false);
+        self.unsigned.clear();
+        (self.heap, self.kind) = (0, Kind::Int);
     }
 
     fn len(&self) -> usize {
@@ -113,12 +115,13 @@ impl Accumulator for Extreme {
 
     fn byte_size(&self) -> usize {
         let texts = self.texts.capacity() * 16 + self.heap;
-        self.floats.capacity() * 8 + self.ints.capacity() * 16 + texts
+        self.floats.capacity() * 8 + self.ints.capacity() * 16 + texts + self.unsigned.byte_size()
     }
 
     fn retain(&mut self, keep: &[bool]) {
         retain(&mut self.floats, keep);
         retain(&mut self.ints, keep);
+        self.unsigned.retain(keep);
         retain(&mut self.texts, keep);
         self.heap = self.texts.iter().flatten().map(|text| heap_bytes(text.len())).sum();
     }
@@ -143,7 +146,9 @@ impl Accumulator for Extreme {
                 }
             }
             Data::Int { values: list, unsigned } => {
-                self.unsigned |= unsigned;
+                if *unsigned {
+                    self.unsigned.add(values, input.groups);
+                }
                 self.add_ints(values, list, input, |value| value);
             }
             Data::Time(list) => {
@@ -180,7 +185,7 @@ impl Accumulator for Extreme {
             return numbers(groups, none, |group| self.number(group));
         }
         if !self.ints.is_empty() {
-            let vector = integers(groups, self.unsigned, none, |group| self.int(group));
+            let vector = integers(groups, self.unsigned.any(), none, |group| self.int(group));
             let Data::Int { values, .. } = &vector.data else { return vector };
             let nanos = || values.iter().map(|value| *value as i64).collect();
             return match self.kind {
@@ -196,14 +201,18 @@ impl Accumulator for Extreme {
         Vector::with(Data::Text(values), Some(valid))
     }
 
-    fn is_mixed(&self, _groups: &[u32]) -> bool {
+    fn is_mixed(&self, groups: &[u32]) -> bool {
         let has = [!self.floats.is_empty(), !self.ints.is_empty(), !self.texts.is_empty()];
+        let is_signed = |group: &u32| {
+            self.int(*group as usize).is_some() && !self.unsigned.get(*group as usize)
+        };
         has.iter().filter(|has| **has).count() > 1
+            || self.unsigned.any() && groups.iter().any(is_signed)
     }
 
     fn merge(&mut self, other: &Self, len: usize, to: To<'_>) {
         let greatest = self.greatest;
-        self.unsigned |= other.unsigned;
+        self.unsigned.merge(&other.unsigned, other.ints.len(), to);
         if other.kind != Kind::Int {
             self.kind = other.kind;
         }
@@ -237,7 +246,7 @@ impl Accumulator for Extreme {
     fn write_head(&self, out: &mut Vec<u8>) {
         let lists = [!self.floats.is_empty(), !self.ints.is_empty(), !self.texts.is_empty()];
         let flags = lists.iter().enumerate().map(|(bit, on)| u8::from(*on) << bit).sum::<u8>();
-        out.push(flags | u8::from(self.unsigned) << 3);
+        out.push(flags | u8::from(self.unsigned.any()) << 3);
         put_kind(out, self.kind);
     }
 
@@ -254,7 +263,9 @@ impl Accumulator for Extreme {
     fn read_head(&mut self, len: usize, from: &mut Reader<'_>) -> Read<()> {
         let flags = from.flags(15)?;
         self.kind = read_kind(from)?;
-        self.unsigned = flags & 8 != 0;
+        if flags & 8 != 0 {
+            self.unsigned.set_all();
+        }
         if flags & 1 != 0 {
             let none = self.no_float();
             grow(&mut self.floats, len, none);
@@ -343,7 +354,7 @@ impl Accumulator for Spread {
                 Some(greatest.number(group)? - least.number(group)?)
             });
         }
-        let spans = integers(groups, least.unsigned, failures, |group| {
+        let spans = integers(groups, least.unsigned.any(), failures, |group| {
             Some(greatest.int(group)? - least.int(group)?)
         });
         match &spans.data {

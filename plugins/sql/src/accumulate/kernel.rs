@@ -81,6 +81,73 @@ pub fn retain<T>(list: &mut Vec<T>, keep: &[bool]) {
     list.shrink_to(list.len() + list.len() / 4);
 }
 
+/// Groups of which something is true: nothing is held as long as there are none.
+#[derive(Debug, Default)]
+pub struct Marks {
+    words: Vec<u64>,
+    /// It is true of all.
+    all: bool,
+}
+
+impl Marks {
+    /// Whether it is true of any.
+    pub fn any(&self) -> bool {
+        self.all || self.words.iter().any(|word| *word != 0)
+    }
+
+    pub fn get(&self, group: usize) -> bool {
+        self.all || self.words.get(group / 64).is_some_and(|word| word >> (group % 64) & 1 == 1)
+    }
+
+    pub fn set(&mut self, group: usize) {
+        if self.words.len() <= group / 64 {
+            grow(&mut self.words, group / 64 + 1, 0);
+        }
+        self.words[group / 64] |= 1 << (group % 64);
+    }
+
+    pub fn set_all(&mut self) {
+        self.all = true;
+    }
+
+    /// Marks the groups of values that are not NULL.
+    pub fn add(&mut self, values: &Vector<'_>, groups: &[u32]) {
+        each(values, groups, |_, group| self.set(group));
+    }
+
+    pub fn clear(&mut self) {
+        self.words.clear();
+        self.all = false;
+    }
+
+    pub fn byte_size(&self) -> usize {
+        self.words.capacity() * 8
+    }
+
+    pub fn retain(&mut self, keep: &[bool]) {
+        let words = std::mem::take(&mut self.words);
+        let old = Marks { words, all: false };
+        let kept = keep.iter().enumerate().filter(|(_, kept)| **kept);
+        for (new, (group, _)) in kept.enumerate() {
+            if old.get(group) {
+                self.set(new);
+            }
+        }
+    }
+
+    /// Adds what is true of another's groups, of which there are `len`.
+    pub fn merge(&mut self, other: &Marks, len: usize, to: To<'_>) {
+        if !other.any() {
+            return;
+        }
+        for group in (0..len).filter(|group| other.get(*group)) {
+            if let Some(own) = to.group(group).filter(|own| *own != NO_GROUP as usize) {
+                self.set(own);
+            }
+        }
+    }
+}
+
 /// Calls `f` with the place of each value that is not NULL, and its group.
 #[inline]
 pub fn each(values: &Vector<'_>, groups: &[u32], mut f: impl FnMut(usize, usize)) {

@@ -5,7 +5,7 @@
 //! from one accumulator share it: sum and avg of one input, all its quantiles, all its deviations.
 
 mod approx;
-mod codec;
+pub mod codec;
 mod distinct;
 mod ends;
 mod extreme;
@@ -275,7 +275,6 @@ impl Accumulators {
     }
 
     /// Appends all that [`read`](Self::read) needs.
-    #[allow(dead_code)]
     pub fn write(&self, out: &mut Vec<u8>) {
         put(out, self.rows.len() as u64);
         self.rows.iter().for_each(|rows| put(out, *rows));
@@ -293,11 +292,10 @@ impl Accumulators {
         own.map(|source| Family::of_call(&source.call)).collect()
     }
 
-    /// Reads what accumulators of the same aggregates wrote; `None` if that is not what it is.
-    #[allow(dead_code)]
-    pub fn read(calls: &[AggregateCall], bytes: &[u8]) -> Option<Accumulators> {
+    /// Reads what accumulators of the same aggregates wrote.
+    pub fn read(calls: &[AggregateCall], from: &mut Reader<'_>) -> Read<Accumulators> {
         let mut made = Accumulators::new(calls);
-        made.read_all(&mut Reader::new(bytes)).ok().map(|()| made)
+        made.read_all(from).map(|()| made)
     }
 
     fn read_all(&mut self, from: &mut Reader<'_>) -> Read<()> {
@@ -320,7 +318,7 @@ impl Accumulators {
             }
             part.read(groups, from)?;
         }
-        from.end()
+        Ok(())
     }
 }
 

@@ -1,7 +1,9 @@
 //! Counts, sums and means.
 
 use super::codec::{Broken, Read, Reader, put, put_float, put_int};
-use super::kernel::{To, count, counts, each, each_value, grow, integers, merge, numbers, retain};
+use super::kernel::{
+    Marks, To, count, counts, each, each_value, grow, integers, merge, numbers, retain,
+};
 use super::{Accumulator, Input};
 use crate::error::Failures;
 use crate::plan::AggregateFunction;
@@ -71,7 +73,8 @@ impl Accumulator for Count {
 pub struct Sum {
     floats: Vec<Float>,
     ints: Vec<Int>,
-    unsigned: bool,
+    /// Groups with unsigned integers.
+    unsigned: Marks,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -103,7 +106,7 @@ impl Accumulator for Sum {
     fn clear(&mut self) {
         self.floats.clear();
         self.ints.clear();
-        self.unsigned = false;
+        self.unsigned.clear();
     }
 
     fn len(&self) -> usize {
@@ -111,12 +114,14 @@ impl Accumulator for Sum {
     }
 
     fn byte_size(&self) -> usize {
-        self.floats.capacity() * size_of::<Float>() + self.ints.capacity() * size_of::<Int>()
+        let ints = self.ints.capacity() * size_of::<Int>() + self.unsigned.byte_size();
+        self.floats.capacity() * size_of::<Float>() + ints
     }
 
     fn retain(&mut self, keep: &[bool]) {
         retain(&mut self.floats, keep);
         retain(&mut self.ints, keep);
+        self.unsigned.retain(keep);
     }
 
     fn add(&mut self, values: &Vector<'_>, input: &Input<'_>, failures: &mut Failures) {
@@ -131,7 +136,9 @@ impl Accumulator for Sum {
                 });
             }
             Data::Int { values: list, unsigned } => {
-                self.unsigned |= unsigned;
+                if *unsigned {
+                    self.unsigned.add(values, input.groups);
+                }
                 grow(&mut self.ints, input.len, Int::default());
                 let ints = self.ints.as_mut_slice();
                 each_value(values, list, input.groups, |group, value| {
@@ -154,7 +161,7 @@ impl Accumulator for Sum {
         let mean = function == AggregateFunction::Avg;
         let int = |group: usize| self.ints.get(group).copied().unwrap_or_default();
         if !mean && self.floats.is_empty() {
-            return integers(groups, self.unsigned, failures, |group| {
+            return integers(groups, self.unsigned.any(), failures, |group| {
                 let int = int(group);
                 (int.count > 0).then_some(int.sum)
             });
@@ -173,12 +180,17 @@ impl Accumulator for Sum {
         })
     }
 
-    fn is_mixed(&self, _groups: &[u32]) -> bool {
+    fn is_mixed(&self, groups: &[u32]) -> bool {
+        let is_signed = |group: &u32| {
+            let int = self.ints.get(*group as usize);
+            int.is_some_and(|int| int.count > 0) && !self.unsigned.get(*group as usize)
+        };
         !self.floats.is_empty() && !self.ints.is_empty()
+            || self.unsigned.any() && groups.iter().any(is_signed)
     }
 
     fn merge(&mut self, other: &Self, len: usize, to: To<'_>) {
-        self.unsigned |= other.unsigned;
+        self.unsigned.merge(&other.unsigned, other.ints.len(), to);
         if to.any(&other.floats, |float| float.count > 0) {
             grow(&mut self.floats, len, Float::default());
             merge(&mut self.floats, &other.floats, to, |own, other| {
@@ -199,7 +211,7 @@ impl Accumulator for Sum {
     /// Which numbers there are.
     fn write_head(&self, out: &mut Vec<u8>) {
         let (floats, ints) = (!self.floats.is_empty(), !self.ints.is_empty());
-        out.push(u8::from(floats) | u8::from(ints) << 1 | u8::from(self.unsigned) << 2);
+        out.push(u8::from(floats) | u8::from(ints) << 1 | u8::from(self.unsigned.any()) << 2);
     }
 
     fn write_group(&self, group: usize, out: &mut Vec<u8>) {
@@ -218,7 +230,9 @@ impl Accumulator for Sum {
 
     fn read_head(&mut self, len: usize, from: &mut Reader<'_>) -> Read<()> {
         let flags = from.flags(7)?;
-        self.unsigned = flags & 4 != 0;
+        if flags & 4 != 0 {
+            self.unsigned.set_all();
+        }
         if flags & 1 != 0 {
             grow(&mut self.floats, len, Float::default());
         }

@@ -10,6 +10,13 @@ mod states;
 
 use crate::vector::{Bits, Cell, Data};
 
+/// Reads what was written, all of it.
+fn read(calls: &[AggregateCall], bytes: &[u8]) -> Option<Accumulators> {
+    let mut from = Reader::new(bytes);
+    let made = Accumulators::read(calls, &mut from).ok()?;
+    from.end().ok().map(|()| made)
+}
+
 fn run(
     function: AggregateFunction,
     groups: &[u32],

@@ -10,7 +10,7 @@ use crate::ast::{Call, CastTo, Expr, ExprKind, Literal, Name, Over, Scope as Col
 use crate::canonical;
 use crate::error::{Area, Result, SqlError};
 use crate::eval::functions::{self, Arg, Function};
-use crate::eval::like::Like;
+use crate::eval::like::{Like, ends_in_escape};
 use crate::eval::{self, Frame};
 use crate::plan::*;
 use crate::vector::{Data, Kind, Vector};
@@ -45,6 +45,8 @@ pub struct Binder {
     pub aggregates: Vec<AggregateCall>,
     /// Bytes that the distinct values of an aggregate may take in a window.
     pub distinct_bytes: usize,
+    /// Columns that hold times as numbers.
+    pub moments: Vec<String>,
     /// What a row with window functions takes from its point, as text too.
     pub carried_texts: Vec<String>,
     pub carried: Vec<Node>,
@@ -112,6 +114,9 @@ impl Binder {
             ExprKind::Column { scope: place, name, quoted } => {
                 return self.column(*place, name, *quoted, area, scope);
             }
+            ExprKind::Qualified { .. } => {
+                return err(area, "the name of a source cannot stand here");
+            }
             ExprKind::Negate(a) => {
                 let node = self.boxed(a, scope)?;
                 self.expect(&node, a.area, &[Kind::Int, Kind::Float, Kind::Interval], "a number")?;
@@ -174,6 +179,14 @@ impl Binder {
                 let value = self.boxed(a, scope)?;
                 self.expect(&value, a.area, &[Kind::Text], "text")?;
                 let text = literal_text(pattern, "a quoted pattern, such as 'web%'")?;
+                if let Some(escape) = escape.filter(|_| ends_in_escape(text, *escape)) {
+                    return err(
+                        pattern.area,
+                        format!(
+                            "the pattern ends in its escape character; write `{escape}{escape}` for that character itself, or ESCAPE '' for none"
+                        ),
+                    );
+                }
                 let pattern = Box::new(Like::new(text, *escape, *fold));
                 Node::Like { value, pattern, negated: *negated }
             }
@@ -222,15 +235,19 @@ impl Binder {
             }
             _ => {}
         }
-        let same = |column: &Column| column.name == name && column.scope == place;
-        let number = match self.columns.iter().position(same) {
-            Some(number) => number,
-            None => {
-                self.columns.push(Column { name: name.to_owned(), scope: place, area });
-                self.columns.len() - 1
-            }
-        };
-        Ok(Node::Column(number))
+        let number = Node::Column(self.column_number(place, name, area));
+        let is_moment = self.moments.iter().any(|moment| moment == name);
+        Ok(if is_moment { Node::Moment(Box::new(number)) } else { number })
+    }
+
+    /// The number of a column.
+    pub fn column_number(&mut self, scope: ColumnScope, name: &str, area: Area) -> usize {
+        let same = |column: &Column| column.name == name && column.scope == scope;
+        if let Some(number) = self.columns.iter().position(same) {
+            return number;
+        }
+        self.columns.push(Column { name: name.to_owned(), scope, area });
+        self.columns.len() - 1
     }
 
     fn case(

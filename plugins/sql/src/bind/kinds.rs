@@ -41,7 +41,7 @@ impl Binder {
                 Some(Column { scope: ColumnScope::Tag, .. }) => Kind::Text,
                 _ => Kind::Any,
             },
-            Node::Time | Node::WindowStart | Node::WindowEnd => Kind::Time,
+            Node::Time | Node::Moment(_) | Node::WindowStart | Node::WindowEnd => Kind::Time,
             Node::Measurement | Node::Concat(..) | Node::Replace { .. } | Node::Extract { .. } => {
                 Kind::Text
             }

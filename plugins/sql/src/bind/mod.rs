@@ -2,15 +2,18 @@
 //! per point from what is computed per group, and refuses what cannot be honoured.
 
 mod aggregate;
+mod bounds;
 mod expr;
+mod join;
 mod kinds;
 pub mod names;
 mod over;
+mod source;
 mod window;
 
 use headwater_plugin_api::config::GlobSet;
 
-use crate::ast::{Expr, ExprKind, Item, Literal, Name, Scope, SourceKind, Statement};
+use crate::ast::{Expr, ExprKind, Item, Literal, Name, Scope, Source, SourceKind, Statement};
 use crate::canonical;
 use crate::error::{Area, Result, SqlError};
 use crate::plan::*;
@@ -26,6 +29,8 @@ pub struct Options {
     pub tags: Vec<String>,
     /// Bytes that the values of an aggregate with DISTINCT may take in a window.
     pub distinct_bytes: usize,
+    /// How old the partner of an ASOF JOIN may be, nanoseconds, unless ON says so.
+    pub max_age: i64,
 }
 
 fn err<T>(area: Area, message: impl Into<String>) -> Result<T> {
@@ -34,13 +39,9 @@ fn err<T>(area: Area, message: impl Into<String>) -> Result<T> {
 
 /// Binds a statement.
 pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
-    let reads = match &statement.source.kind {
-        SourceKind::Name(name) => Reads::Name(name.clone()),
-        SourceKind::All => Reads::All,
-        SourceKind::Globs(globs) => Reads::Globs(
-            GlobSet::new(globs).map_err(|e| SqlError::new(statement.source.area, e.to_string()))?,
-        ),
-    };
+    let source::Desugared { statement, join } = source::desugar(statement, options)?;
+    let statement = &statement;
+    let reads = reads(&statement.source)?;
     let items = statement.items.iter().filter_map(|item| match item {
         Item::Expr { expr, .. } => Some(expr),
         Item::Star(_) => None,
@@ -52,6 +53,7 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
         windows: statement.windows.clone(),
         ..Binder::default()
     };
+    binder.moments = join.as_ref().map_or_else(Vec::new, |join| join.moments());
     let filters = match &statement.filter {
         None => Vec::new(),
         Some(filter) => conjuncts(&mut binder, filter)?,
@@ -85,7 +87,22 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
         }
         (None, _) => ResultName::Derived,
     };
-    Ok(Plan { reads, name, columns: binder.columns, filters, action })
+    let mut plan = Plan { reads, name, columns: binder.columns, filters, action, join: None };
+    if let Some(join) = join {
+        join.finish(&mut plan)?;
+    }
+    Ok(plan)
+}
+
+/// What a source stands for.
+fn reads(source: &Source) -> Result<Reads> {
+    Ok(match &source.kind {
+        SourceKind::Name(name) => Reads::Name(name.clone()),
+        SourceKind::All => Reads::All,
+        SourceKind::Globs(globs) => Reads::Globs(
+            GlobSet::new(globs).map_err(|e| SqlError::new(source.area, e.to_string()))?,
+        ),
+    })
 }
 
 /// The parts of a WHERE clause that must all hold.

@@ -72,7 +72,7 @@ pub fn visit(expr: &Expr, f: &mut impl FnMut(&Expr)) {
     f(expr);
     let mut each = |list: &[&Expr]| list.iter().for_each(|expr| visit(expr, f));
     match &expr.kind {
-        ExprKind::Literal(_) | ExprKind::Column { .. } => {}
+        ExprKind::Literal(_) | ExprKind::Column { .. } | ExprKind::Qualified { .. } => {}
         ExprKind::Negate(a)
         | ExprKind::Not(a)
         | ExprKind::IsNull { expr: a, .. }
@@ -98,6 +98,44 @@ pub fn visit(expr: &Expr, f: &mut impl FnMut(&Expr)) {
         ExprKind::Call(call) => {
             let keys = call.over.iter().flat_map(|over| &over.partition_by);
             each(&call.args.iter().chain(call.filter.as_deref()).chain(keys).collect::<Vec<_>>());
+        }
+    }
+}
+
+/// As [`visit`], to change what there is; children come after their parents. Ends at the first error.
+pub fn try_visit_mut(expr: &mut Expr, f: &mut impl FnMut(&mut Expr) -> Result<()>) -> Result<()> {
+    f(expr)?;
+    let mut each =
+        |list: Vec<&mut Expr>| list.into_iter().try_for_each(|expr| try_visit_mut(expr, f));
+    match &mut expr.kind {
+        ExprKind::Literal(_) | ExprKind::Column { .. } | ExprKind::Qualified { .. } => Ok(()),
+        ExprKind::Negate(a)
+        | ExprKind::Not(a)
+        | ExprKind::IsNull { expr: a, .. }
+        | ExprKind::IsBool { expr: a, .. }
+        | ExprKind::Cast { expr: a, .. } => each(vec![a]),
+        ExprKind::And(list) | ExprKind::Or(list) => each(list.iter_mut().collect()),
+        ExprKind::Compare { left: a, right: b, .. }
+        | ExprKind::Arith { left: a, right: b, .. }
+        | ExprKind::Concat { left: a, right: b }
+        | ExprKind::Distinct { left: a, right: b, .. }
+        | ExprKind::Like { expr: a, pattern: b, .. }
+        | ExprKind::Matches { expr: a, pattern: b, .. } => each(vec![a, b]),
+        ExprKind::Between { expr: a, low: b, high: c, .. } => each(vec![a, b, c]),
+        ExprKind::In { expr: a, list, .. } => {
+            each(std::iter::once(&mut **a).chain(list.iter_mut()).collect())
+        }
+        ExprKind::Case { operand, whens, otherwise } => {
+            let mut all: Vec<&mut Expr> = operand.iter_mut().map(|a| &mut **a).collect();
+            for (when, then) in whens {
+                all.extend([when, then]);
+            }
+            all.extend(otherwise.iter_mut().map(|a| &mut **a));
+            each(all)
+        }
+        ExprKind::Call(call) => {
+            let Call { args, filter, .. } = call;
+            each(args.iter_mut().chain(filter.as_deref_mut()).collect())
         }
     }
 }
@@ -143,7 +181,10 @@ pub fn refuse_clauses(expr: &Expr) -> Result<()> {
 pub fn reads(expr: &Expr, wanted: &str) -> bool {
     let mut found = false;
     visit(expr, &mut |expr| {
-        found |= matches!(&expr.kind, ExprKind::Column { name, .. } if name == wanted);
+        found |= matches!(
+            &expr.kind,
+            ExprKind::Column { name, .. } | ExprKind::Qualified { name, .. } if name == wanted
+        );
     });
     found
 }

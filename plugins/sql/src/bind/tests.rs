@@ -62,13 +62,17 @@ fn clauses_that_are_not_honoured() {
             "SELECT DISTINCT",
         ),
         (
-            "SELECT a FROM m JOIN n ON m.a = n.a",
-            "line 1, column 22",
-            "n ON m.a = n.a",
-            "JOIN is not supported",
+            "SELECT m.a FROM m JOIN n ON m.a = n.a",
+            "line 1, column 29",
+            "m.a = n.a",
+            "the join has no bound in time, and streams have no end",
         ),
-        ("SELECT a FROM m, n", "line 1, column 18", "n", "a second source is a join"),
-        ("SELECT a FROM m x", "line 1, column 17", "x", "an alias of the source"),
+        (
+            "SELECT a FROM m, n",
+            "line 1, column 18",
+            "n",
+            "has no bound in time; the forms that work",
+        ),
         ("SELECT a FROM (SELECT b FROM m)", "line 1, column 16", "SELECT b FROM m", "a subquery"),
         (
             "WITH x AS (SELECT 1) SELECT a FROM x",
@@ -96,7 +100,10 @@ fn clauses_that_are_not_honoured() {
             "GROUPS is not supported",
         ),
         ("SELECT a -> 'b' FROM m", "line 1, column 8", "a -> 'b'", "JSON"),
-        ("SELECT m.a FROM m", "line 1, column 8", "m.a", "a prefix before a column"),
+        ("SELECT n.a FROM m", "line 1, column 8", "n.a", "there is no source `n`, expected `m`"),
+        ("SELECT m.a FROM m AS n", "line 1, column 8", "m.a", "`m` is called `n` here"),
+        ("SELECT m.a.b FROM m", "line 1, column 8", "m.a.b", "such as cpu.host"),
+        ("SELECT x.a FROM *", "line 1, column 8", "x.a", "give the source that name with AS"),
         (
             "SELECT a FROM m WHERE a IN (SELECT b FROM n)",
             "line 1, column 23",
@@ -205,6 +212,18 @@ fn names_and_kinds_that_do_not_fit() {
                 "line 1, column 30",
                 "b",
                 "expected a quoted pattern",
+            ),
+            (
+                "SELECT a FROM m WHERE host LIKE 'a%\\'",
+                "line 1, column 33",
+                "'a%\\'",
+                "ends in its escape character; write `\\\\`",
+            ),
+            (
+                "SELECT a FROM m WHERE host NOT ILIKE 'a!!!' ESCAPE '!'",
+                "line 1, column 38",
+                "'a!!!'",
+                "write `!!` for that character itself",
             ),
             (
                 "SELECT CASE WHEN a THEN 1 ELSE 'x' END FROM m",
@@ -474,4 +493,124 @@ fn hostile_queries_end_in_an_error() {
     }
     let long = vec!["a = 1"; 1500].join(" OR ");
     assert!(parse::parse(&format!("SELECT a FROM m WHERE {long}")).is_ok());
+}
+
+/// What joins refuse, each with its place and the form that works.
+#[test]
+fn joins_that_cannot_be_honoured() {
+    let on = "ON a.k = b.k AND b.time BETWEEN a.time AND a.time + INTERVAL '5s'";
+    let cases = [
+        ("a RIGHT JOIN b", "b", "the sources the other way round with LEFT JOIN"),
+        ("a FULL JOIN b", "b", "two statements with LEFT JOIN"),
+        ("a LEFT SEMI JOIN b", "b", "SEMI JOIN is not supported; the form that works is a [LEFT]"),
+        ("a LEFT ANTI JOIN b", "b", "WHERE b.time IS NULL"),
+        ("a JOIN (SELECT 1) AS b", "SELECT 1) AS b", "a subquery is not supported"),
+        (
+            "a JOIN a",
+            "a",
+            "both sources are called `a`; give them names, such as a AS a JOIN a AS b",
+        ),
+        ("a JOIN measurements('x*')", "measurements", "write measurements('a*') AS a"),
+        ("* JOIN b", "*", "write measurements('a*') AS a"),
+    ];
+    for (from, text, part) in cases {
+        let query = format!("SELECT a.v FROM {from} {on}");
+        let sentence = error(&query);
+        assert!(sentence.contains(&format!("at `{text}`: ")), "{query}\n  got: {sentence}");
+        assert!(sentence.contains(part), "{query}\n  got: {sentence}");
+    }
+    check(&[
+        ("SELECT a.v FROM a CROSS JOIN b", "line 1, column 30", "b", "has no bound in time"),
+        ("SELECT a.v FROM a NATURAL JOIN b", "line 1, column 32", "b", "NATURAL"),
+        (
+            "SELECT a.v FROM a JOIN b",
+            "line 1, column 24",
+            "b",
+            "add AND b.time BETWEEN a.time AND a.time + INTERVAL '5s'",
+        ),
+        (
+            "SELECT a.v FROM a JOIN b USING (k)",
+            "line 1, column 24",
+            "b",
+            "the join has no bound in time",
+        ),
+        (
+            "SELECT a.v FROM a JOIN b ON b.time >= a.time",
+            "line 1, column 29",
+            "b.time >= a.time",
+            "no bound for later partners",
+        ),
+        (
+            "SELECT a.v FROM a JOIN b ON b.time < a.time",
+            "line 1, column 29",
+            "b.time < a.time",
+            "no bound for earlier partners",
+        ),
+        (
+            "SELECT a.v FROM a JOIN b ON b.time BETWEEN a.time + INTERVAL '1s' AND a.time",
+            "line 1, column 29",
+            "b.time BETWEEN a.time + INTERVAL '1s' AND a.time",
+            "the lower is above the upper",
+        ),
+        (
+            "SELECT a.v FROM a JOIN b ON a.k = b.k JOIN c ON a.k = c.k",
+            "line 1, column 44",
+            "c",
+            "a third source is not supported; write CREATE STREAM",
+        ),
+        (
+            "SELECT a.v FROM a ASOF JOIN b MATCH_CONDITION (a.time <= b.time) ON a.k = b.k",
+            "line 1, column 48",
+            "a.time <= b.time",
+            "MATCH_CONDITION (a.time >= b.time), or with >",
+        ),
+        (
+            "SELECT a.v FROM a ASOF JOIN b MATCH_CONDITION (a.v >= b.v) ON a.k = b.k",
+            "line 1, column 48",
+            "a.v >= b.v",
+            "MATCH_CONDITION (a.time >= b.time)",
+        ),
+        (
+            "SELECT a.v FROM a ASOF JOIN b MATCH_CONDITION (a.time >= b.time) ON a.k < b.k",
+            "line 1, column 69",
+            "a.k < b.k",
+            "in an ASOF JOIN a condition on both sources is an equality or a bound in time",
+        ),
+        (
+            "SELECT a.v FROM a ASOF JOIN b ON a.k = b.k",
+            "line 1, column 31",
+            "ON",
+            "MATCH_CONDITION",
+        ),
+    ]);
+    let queries = [
+        ("SELECT v FROM a JOIN b", 8, "v", "columns name theirs: a.v or b.v"),
+        ("SELECT tag('v') AS x FROM a JOIN b", 8, "tag('v')", "a.tag('v') or b.tag('v')"),
+        ("SELECT a.v, c.v FROM a JOIN b", 13, "c.v", "no source `c`, expected `a` or `b`"),
+        ("SELECT * FROM a JOIN b", 8, "*", "write a.x, b.y AS z"),
+        ("SELECT a.v, b.v FROM a JOIN b", 13, "b.v", "two columns are called `v`"),
+        ("SELECT a.time, b.time FROM a JOIN b", 16, "b.time", "two columns are called `time`"),
+        ("SELECT a.v FROM x a JOIN y b WHERE x.v > 1", 0, "x.v", "`x` is called `a` here"),
+    ];
+    for (query, column, text, part) in queries {
+        let (query, filter) = query.split_once(" WHERE").unwrap_or((query, ""));
+        let filter = if filter.is_empty() { String::new() } else { format!(" WHERE{filter}") };
+        let sentence = error(&format!("{query} {on}{filter}"));
+        let place = format!("column {column}, ");
+        assert!(column == 0 || sentence.contains(&place), "{query}\n  got: {sentence}");
+        assert!(sentence.contains(&format!("at `{text}`: ")), "{query}\n  got: {sentence}");
+        assert!(sentence.contains(part), "{query}\n  got: {sentence}");
+    }
+    let conditions = [
+        ("LEFT JOIN", "a.v < b.v", "in a LEFT JOIN a condition on both sources"),
+        ("JOIN", "count(a.v) > 1", "an aggregate cannot stand in ON"),
+        ("JOIN", "lower(a.s) = b.time", "text cannot be compared with a time"),
+        ("JOIN", "v = 1", "columns name theirs: a.v or b.v"),
+    ];
+    for (kind, condition, part) in conditions {
+        let sentence = error(&format!("SELECT a.v FROM a {kind} b {on} AND {condition}"));
+        assert!(sentence.contains(part), "{condition}\n  got: {sentence}");
+    }
+    let globs = format!("SELECT a.v FROM measurements('x*') a JOIN b {on}");
+    assert!(error(&globs).contains("need a name; write CREATE STREAM name AS SELECT"));
 }

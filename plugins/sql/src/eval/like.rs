@@ -16,6 +16,17 @@ enum Part {
     Many,
 }
 
+/// Whether a pattern ends in an escape character that escapes nothing.
+pub fn ends_in_escape(pattern: &str, escape: Option<char>) -> bool {
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        if Some(c) == escape && chars.next().is_none() {
+            return true;
+        }
+    }
+    false
+}
+
 impl Like {
     /// Compiles a pattern; `fold` if letter case does not matter.
     pub fn new(pattern: &str, escape: Option<char>, fold: bool) -> Self {
@@ -104,6 +115,21 @@ mod tests {
         assert!(Like::new("_x", None, true).matches("İx"));
         assert!(Like::new("%σ", None, true).matches("ΟΔΟΣ"));
         assert!(Like::new("a\\%", None, false).matches("a\\b"));
+    }
+
+    #[test]
+    fn an_escape_character_at_the_end_escapes_nothing() {
+        for (pattern, expected) in [
+            ("\\", true),
+            ("a\\", true),
+            ("\\\\", false),
+            ("\\\\\\", true),
+            ("", false),
+            ("\\%", false),
+        ] {
+            assert_eq!(ends_in_escape(pattern, Some('\\')), expected, "{pattern}");
+        }
+        assert!(ends_in_escape("a!", Some('!')) && !ends_in_escape("a\\", None));
     }
 
     #[test]

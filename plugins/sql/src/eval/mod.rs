@@ -109,6 +109,16 @@ pub fn eval<'a>(node: &'a Node, frame: &dyn Frame<'a>, cx: &mut Context) -> Vect
         Node::Over(number) => frame.over(*number),
         Node::WindowStart => frame.window(false),
         Node::WindowEnd => frame.window(true),
+        Node::Moment(a) => {
+            let a = eval(a, frame, cx);
+            match a.data {
+                Data::Int { values, .. } => {
+                    let times = values.iter().map(|v| i64::try_from(*v).unwrap_or(i64::MAX));
+                    Vector { data: Data::Time(times.collect()), ..a }
+                }
+                _ => Vector::null(),
+            }
+        }
         Node::Negate(a) => {
             let a = eval(a, frame, cx);
             arith::negate(a, n, cx)

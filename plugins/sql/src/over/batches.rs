@@ -68,7 +68,7 @@ impl Batches {
         let mut rows = self.copier.rows(&[]);
         for point in points {
             let base = Base { name: point.series().name(), time: point.time(), star: Some(point) };
-            let copied = rows.add(base, 0, &mut source.copies);
+            let copied = rows.row(base, 0, &mut source.copies);
             places.push(if copied { source.copied } else { u32::MAX });
             source.copied += u32::from(copied);
         }

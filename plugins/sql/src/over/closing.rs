@@ -75,7 +75,7 @@ impl OverState {
             return;
         }
         let (before, width) = (self.ready.rows.len(), self.layout.width());
-        let reached = self.sources.reached(self.now, false);
+        let reached = self.sources.reached_by(self.now, false);
         let mut look = i64::MAX;
         for (time, number, stamp) in self.queues.fed() {
             let run = self.partitions.list.get_mut(number as usize).and_then(|p| p.run(stamp));
@@ -123,7 +123,7 @@ impl OverState {
         let mut room = if all { usize::MAX } else { CALL_ROWS };
         let (live, fed) = match all {
             true => (i64::MAX, i64::MAX),
-            false => (now.saturating_sub(self.delay), self.sources.reached(now, true)),
+            false => (now.saturating_sub(self.delay), self.sources.reached_by(now, true)),
         };
         self.look(making);
         loop {
@@ -163,7 +163,7 @@ impl OverState {
             };
             let end = last.saturating_add(reach);
             let (patient, impatient) = *reached.get_or_insert_with(|| {
-                let reached = |patient| self.sources.reached(self.now, patient);
+                let reached = |patient| self.sources.reached_by(self.now, patient);
                 (reached(true), reached(false))
             });
             let held = run.made.max(end.saturating_add(self.delay)).saturating_add(self.hold);

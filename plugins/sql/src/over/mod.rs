@@ -111,7 +111,7 @@ impl OverState {
             late: settings.late,
             delay,
             hold,
-            max_rows: settings.max_rows,
+            max_rows: usize::try_from(settings.max_rows).unwrap_or(usize::MAX),
             sources: Sources::new(delay, idle, hold, max_future),
             partitions: Partitions::new(settings.max_groups, settings.flush),
             queues: Queues::default(),

@@ -20,7 +20,6 @@ const NO_COPY: u32 = u32::MAX;
 
 impl OverState {
     /// Appends all that [`read`](Self::read) needs.
-    #[allow(dead_code)]
     pub fn write(&self, out: &mut Vec<u8>) {
         put(out, self.partitions.list.len() as u64);
         for (number, partition) in self.partitions.list.iter().enumerate() {
@@ -108,7 +107,6 @@ impl OverState {
     }
 
     /// Reads what a statement of the same plan wrote, into one that has seen nothing.
-    #[allow(dead_code)]
     pub fn read(&mut self, from: &mut Reader<'_>) -> Read<()> {
         let mut copies = Copies::default();
         for number in 0..from.count(3)? {
@@ -187,7 +185,8 @@ impl OverState {
         let flags = from.flags(3)?;
         let last = from.time()?;
         run.last = (flags & 1 != 0).then_some(last);
-        run.last_fed = flags & 2 != 0;
+        // Further points may come from sources that come back after a restart.
+        run.last_fed = true;
         run.made = from.time()?;
         run.history.read(layout.kept.len(), run.rows, from)?;
         if !layout.looks_back && !run.history.times.is_empty() {
@@ -208,9 +207,11 @@ impl OverState {
         run.refill(layout);
         let width = layout.width();
         for arrival in 0..from.count(18 + width)? as u64 {
-            let (time, since, fed) = (from.time()?, from.time()?, from.flags(1)? != 0);
+            let (time, since) = (from.time()?, from.time()?);
+            from.flags(1)?;
             let copy = copies.read(from)?;
-            let point = Pending { time, arrival, since, batch: 0, copy, fed };
+            // Points before it may still come from sources that come back after a restart.
+            let point = Pending { time, arrival, since, batch: 0, copy, fed: true };
             let mut values = Vec::with_capacity(width);
             for _ in 0..width {
                 values.push(Held::read(from)?);

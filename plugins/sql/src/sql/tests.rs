@@ -7,7 +7,12 @@ use headwater_plugin_api::testkit::{self, Driven};
 use std::sync::{Arc, Mutex};
 
 mod aggregates;
+mod checkpoint;
+mod closing;
 mod hop;
+mod join;
+mod join_random;
+mod kinds;
 mod memory;
 mod naive;
 mod over;
@@ -15,6 +20,7 @@ mod over_naive;
 mod reference;
 mod rows;
 mod session;
+mod sketches;
 
 const S: i64 = 1_000_000_000;
 /// Noon of some day, in seconds.
@@ -546,13 +552,17 @@ fn options_that_cannot_be_honoured_are_refused() {
     const QUERY: &str = "query = 'SELECT avg(a) AS a FROM m GROUP BY time(10s)'\n";
     check("", "query", "there is no query");
     check("query = '''\nSELECT a\nFRM m'''", "query", "line 2, column 5, at `m`");
-    check(&format!("{QUERY}checkpoint = '5s'"), "checkpoint", "not supported yet");
     check(&format!("{QUERY}late = 'update'"), "grace", "longer than 0s");
     check(&format!("{QUERY}grace = '5s'"), "grace", "alone");
     check(&format!("{QUERY}tags = ['b']"), "tags", "no statement selects a column `b`");
     check(&format!("{QUERY}max_groups = 0"), "max_groups", "room");
+    check(&format!("{QUERY}distinct_bytes = 0"), "distinct_bytes", "set a size such as");
     check(&format!("{QUERY}late = 'now'"), "late", "drop");
-    check(&format!("{QUERY}[tables.hosts]\nfile = 'x'"), "tables", "joins are not supported yet");
+    check(
+        &format!("{QUERY}[tables.hosts]\nfile = 'x'"),
+        "tables",
+        "joins with tables are not supported yet",
+    );
     check(
         "late = 'update'\ngrace = '1m'\nquery = 'CREATE STREAM s AS SELECT sum(a) AS a FROM m GROUP BY time(10s); SELECT sum(a) FROM s GROUP BY time(1m)'",
         "late",

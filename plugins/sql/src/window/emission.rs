@@ -3,6 +3,7 @@
 use headwater_plugin_api::batch::layout::Row;
 use headwater_plugin_api::batch::{Batch, PointRef};
 use headwater_plugin_api::plugin::Delivery;
+use headwater_plugin_api::window::codec::{Broken, Read, Reader, put, put_time};
 use headwater_plugin_api::window::{Groups, Span};
 
 use super::{Results, Work};
@@ -88,11 +89,20 @@ impl Writer {
     /// Makes rows, of which the last batch is not ended.
     pub fn rows(&mut self, table: &Groups, set: &RowSet<'_>, results: &mut Results<'_>) {
         let Results { aggregate, emitter, cx, out, .. } = results;
-        let all = set.slots.chunks(EMIT_ROWS).zip(set.groups.chunks(EMIT_ROWS));
-        for (chunk, (slots, groups)) in all.enumerate() {
-            let spans = set.spans.part(chunk * EMIT_ROWS, groups.len());
-            let names = &mut self.names;
+        let names = &mut self.names;
+        let mut from = 0;
+        while from < set.groups.len() {
+            let rest = &set.groups[from..];
+            let mut groups = &rest[..rest.len().min(EMIT_ROWS)];
             let known = !names.needs_keys && groups.iter().all(|g| names.get(*g).is_some());
+            if !known {
+                // A key is a tag if it is text: what others are must not show.
+                let keys = groups.iter().map(|group| table.key(*group));
+                groups = &groups[..key::alike(keys, aggregate.keys.len()).max(1)];
+            }
+            let slots = &set.slots[from..from + groups.len()];
+            let spans = set.spans.part(from, groups.len());
+            from += groups.len();
             let decoded = if known { &[] } else { groups };
             let keys = decoded.iter().map(|group| table.key(*group));
             let frame = RowFrame {
@@ -124,7 +134,9 @@ impl Writer {
                 }
                 match names.get(*group) {
                     Some(series) => writer.row_of(&series, time, row, out),
-                    None => writer.row(Base { name: &self.name, time, star: None }, row, out),
+                    None => {
+                        writer.row(Base { name: &self.name, time, star: None }, row, out);
+                    }
                 }
             }
         }
@@ -199,6 +211,31 @@ impl Emission {
         self.content.byte_size() + self.groups.capacity() * 4
     }
 
+    /// Writes the window, and which rows are still to come.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        put_time(out, self.span.start);
+        put_time(out, self.span.end);
+        self.content.write(out);
+        let rest = self.groups.get(self.at..).unwrap_or_default();
+        put(out, rest.len() as u64);
+        rest.iter().for_each(|group| put(out, u64::from(*group)));
+    }
+
+    /// Reads what was written.
+    pub fn read(aggregate: &Aggregate, groups: usize, from: &mut Reader<'_>) -> Read<Emission> {
+        let span = Span { start: from.time()?, end: from.time()? };
+        let content = read_content(aggregate, groups, from)?;
+        let mut rest = Vec::new();
+        for _ in 0..from.count(1)? {
+            let group = u32::try_from(from.number()?).map_err(|_| Broken)?;
+            if group as usize >= content.len() {
+                return Err(Broken);
+            }
+            rest.push(group);
+        }
+        Ok(Emission { span, content, groups: rest, at: 0, delivery: None })
+    }
+
     /// Makes up to `room` of the rows that are still to come; whether these were all.
     pub fn go_on(
         &mut self,
@@ -220,6 +257,34 @@ impl Emission {
         writer.settle(from, &mut self.delivery, done, results.out);
         done
     }
+}
+
+/// Writes what may be there.
+pub fn write_option(emission: Option<&Emission>, out: &mut Vec<u8>) {
+    out.push(u8::from(emission.is_some()));
+    emission.iter().for_each(|emission| emission.write(out));
+}
+
+/// Reads what may be there.
+pub fn read_option(
+    aggregate: &Aggregate,
+    groups: usize,
+    from: &mut Reader<'_>,
+) -> Read<Option<Emission>> {
+    match from.flags(1)? {
+        0 => Ok(None),
+        _ => Emission::read(aggregate, groups, from).map(Some),
+    }
+}
+
+/// Reads accumulators that are indexed by group.
+pub fn read_content(
+    aggregate: &Aggregate,
+    groups: usize,
+    from: &mut Reader<'_>,
+) -> Read<Accumulators> {
+    let content = Accumulators::read(&aggregate.aggregates, from)?;
+    if content.len() > groups { Err(Broken) } else { Ok(content) }
 }
 
 /// Groups of windows as a frame.

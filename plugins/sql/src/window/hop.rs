@@ -6,11 +6,12 @@
 
 use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::plugin::{Control, Delivery};
+use headwater_plugin_api::window::codec::{Read, Reader};
 use headwater_plugin_api::window::{
     Closing, Feed, Grid, HopGrid, HopPlace, HopReady, Hops, Sources,
 };
 
-use super::emission::Emission;
+use super::emission::{self, Emission};
 use super::grouping::TIDY_MIN;
 use super::placing::{self, Axis, Placed};
 use super::slots::numbers;
@@ -319,5 +320,23 @@ impl Form for Hop {
         self.slots = Vec::new();
         self.free = Vec::new();
         self.panes.is_empty() && self.emission.is_none()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.panes.write(out, Accumulators::write);
+        emission::write_option(self.emission.as_ref(), out);
+    }
+
+    fn read(
+        &mut self,
+        aggregate: &Aggregate,
+        now: i64,
+        groups: usize,
+        from: &mut Reader<'_>,
+    ) -> Read<()> {
+        let content = |from: &mut Reader<'_>| emission::read_content(aggregate, groups, from);
+        self.panes.read(now, groups, from, content)?;
+        self.emission = emission::read_option(aggregate, groups, from)?;
+        Ok(())
     }
 }

@@ -22,6 +22,7 @@ mod tumbling;
 
 use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::plugin::Control;
+use headwater_plugin_api::window::codec::{Read, Reader};
 use headwater_plugin_api::window::{Closing, Feed, SeriesCache, Sources};
 
 use crate::accumulate::Accumulators;
@@ -108,6 +109,16 @@ trait Form: Send {
     fn byte_size(&mut self) -> usize;
     /// Gives back the memory that no open window needs; whether no window is open.
     fn release(&mut self) -> bool;
+    /// Writes all that a checkpoint keeps.
+    fn write(&self, out: &mut Vec<u8>);
+    /// Reads what was written, where there is no window; `groups` is how many groups there are.
+    fn read(
+        &mut self,
+        aggregate: &Aggregate,
+        now: i64,
+        groups: usize,
+        from: &mut Reader<'_>,
+    ) -> Read<()>;
 }
 
 /// The windows and groups of a statement.
@@ -200,6 +211,20 @@ impl WindowState {
             self.shared.writer.forget_groups();
         }
         is_empty
+    }
+
+    /// Writes all that a checkpoint keeps.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        self.shared.groups.table.write(out);
+        self.form.write(out);
+    }
+
+    /// Reads what was written, where there is no window. `aggregate` is the same as then.
+    pub fn read(&mut self, aggregate: &Aggregate, now: i64, from: &mut Reader<'_>) -> Read<()> {
+        let groups = &mut self.shared.groups;
+        groups.table.read(from)?;
+        groups.stale = true;
+        self.form.read(aggregate, now, groups.table.len(), from)
     }
 
     /// Adds points of one shape.

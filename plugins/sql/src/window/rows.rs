@@ -3,11 +3,13 @@
 
 use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::plugin::{Control, Delivery};
+use headwater_plugin_api::window::codec::{Broken, Read, Reader, put, put_time};
 use headwater_plugin_api::window::{Closing, Feed, Sources, Span};
 
 use super::grouping::TIDY_MIN;
 use super::slots::{Closed, Slots, numbers};
 use super::{Form, MakePoints, Results, Shared, Work, accumulate};
+use crate::accumulate::Accumulators;
 use crate::plan::Aggregate;
 use crate::statement::{NO_GROUP, Settings};
 
@@ -47,6 +49,25 @@ struct Open {
     /// The clock when the last point came.
     fed: i64,
     deliveries: Vec<Delivery>,
+}
+
+impl Open {
+    fn write(&self, out: &mut Vec<u8>) {
+        put(out, u64::from(self.slot));
+        put(out, self.count);
+        put_time(out, self.span.start);
+        put_time(out, self.span.end);
+    }
+
+    fn read(now: i64, from: &mut Reader<'_>) -> Read<Open> {
+        let slot = u32::try_from(from.number()?).map_err(|_| Broken)?;
+        let count = from.number()?;
+        let span = Span { start: from.time()?, end: from.time()? };
+        if span.start > span.end {
+            return Err(Broken);
+        }
+        Ok(Open { slot, count, span, batch: 0, fed: now, deliveries: Vec::new() })
+    }
 }
 
 struct Done {
@@ -294,5 +315,62 @@ impl Form for Rows {
             self.slots.release(&self.aggregate);
         }
         is_empty
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.slots.content.write(out);
+        put(out, u64::from(self.next));
+        let open = self.open.iter().enumerate();
+        let open = open.filter_map(|(group, open)| Some((group as u32, open.as_ref()?)));
+        let done = self.done.iter().map(|done| (done.group, &done.open));
+        for (count, list) in
+            [(self.windows, open.collect::<Vec<_>>()), (self.done.len(), done.collect::<Vec<_>>())]
+        {
+            put(out, count as u64);
+            for (group, open) in list {
+                put(out, u64::from(group));
+                open.write(out);
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        aggregate: &Aggregate,
+        now: i64,
+        groups: usize,
+        from: &mut Reader<'_>,
+    ) -> Read<()> {
+        self.now = now;
+        self.sources.set_now(now);
+        self.slots.content = Accumulators::read(&aggregate.aggregates, from)?;
+        let slots = self.slots.content.len();
+        self.next = u32::try_from(from.number()?).map_err(|_| Broken)?;
+        let mut taken = vec![false; slots];
+        if self.next as usize > slots {
+            return Err(Broken);
+        }
+        for is_done in [false, true] {
+            for _ in 0..from.count(18)? {
+                let group = u32::try_from(from.number()?).map_err(|_| Broken)?;
+                let open = Open::read(now, from)?;
+                let is_taken = taken.get_mut(open.slot as usize).ok_or(Broken)?;
+                if group as usize >= groups || std::mem::replace(is_taken, true) {
+                    return Err(Broken);
+                }
+                if is_done {
+                    self.done.push(Done { group, open });
+                    continue;
+                }
+                if self.open.len() <= group as usize {
+                    self.open.resize_with(group as usize + 1, || None);
+                }
+                if self.open[group as usize].replace(open).is_some() {
+                    return Err(Broken);
+                }
+                self.windows += 1;
+            }
+        }
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@
 
 use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::plugin::Control;
+use headwater_plugin_api::window::codec::{Read, Reader};
 use headwater_plugin_api::window::{
     ClosedSession, Closing, Feed, Grid, SessionPlace, Sessions, Sources,
 };
@@ -13,6 +14,7 @@ use super::grouping::TIDY_MIN;
 use super::slots::{Closed, Slots, numbers};
 use super::tumbling::{STATE_FACTOR, policy};
 use super::{CALL_ROWS, Form, MakePoints, Results, Shared, Work, accumulate};
+use crate::accumulate::Accumulators;
 use crate::plan::Aggregate;
 use crate::statement::{Late, NO_GROUP, Settings};
 
@@ -263,5 +265,21 @@ impl Form for Session {
             self.slots.release(&self.aggregate);
         }
         self.sessions.is_empty()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.slots.content.write(out);
+        self.sessions.write(out);
+    }
+
+    fn read(
+        &mut self,
+        aggregate: &Aggregate,
+        now: i64,
+        groups: usize,
+        from: &mut Reader<'_>,
+    ) -> Read<()> {
+        self.slots.content = Accumulators::read(&aggregate.aggregates, from)?;
+        self.sessions.read(now, groups, self.slots.content.len(), from)
     }
 }

@@ -2,11 +2,12 @@
 
 use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::plugin::Control;
+use headwater_plugin_api::window::codec::{Read, Reader};
 use headwater_plugin_api::window::{
     Closing, Feed, Grid, Place, Policy, Ready, Sources, Span, Windows,
 };
 
-use super::emission::Emission;
+use super::emission::{self, Emission};
 use super::grouping::TIDY_MIN;
 use super::placing::{self, Axis, Placed};
 use super::{CALL_ROWS, Form, MakePoints, Results, Shared, Work};
@@ -320,5 +321,22 @@ impl Form for Tumbling {
         self.slots = Vec::new();
         self.free = None;
         self.windows.is_empty() && self.emission.is_none()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.windows.write(out, Accumulators::write);
+        emission::write_option(self.emission.as_ref(), out);
+    }
+
+    fn read(
+        &mut self,
+        aggregate: &Aggregate,
+        now: i64,
+        groups: usize,
+        from: &mut Reader<'_>,
+    ) -> Read<()> {
+        self.windows.read(now, from, |from| emission::read_content(aggregate, groups, from))?;
+        self.emission = emission::read_option(aggregate, groups, from)?;
+        Ok(())
     }
 }

@@ -110,8 +110,7 @@ const ADDITIONS: &[Addition] = &[
         "abi/host.rs",
         &[
             "pub struct HostFunctions {",
-            "#[sabi(last_prefix_field)]",
-            "pub release: unsafe extern \"C\" fn(data: Address),\n",
+            "pub keeps_state: unsafe extern \"C\" fn(data: Address) -> u32,\n",
         ],
         "    /// Since 1.1: hands the name of this machine to the taker.\n    pub host_name: unsafe extern \"C\" fn(data: Address, taker: Taker) -> u32,\n",
     ),

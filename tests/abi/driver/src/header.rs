@@ -96,7 +96,7 @@ fn layouts() -> Vec<Layout> {
         data RawSettlement { source, token, outcome, flags }
         table HostFunctions {
             log, now, counter, load_state, save_state, secret, serializer, parser, self_metrics,
-            retain, release,
+            retain, release, keeps_state,
         }
         data RawHost { functions, data }
         table LifecycleFunctions { drop, init, connect, pause, stop, snapshot, restore }

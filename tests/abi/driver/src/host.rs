@@ -73,6 +73,9 @@ impl HostServices for DriverHost<'static> {
         let found = self.registry.serializer(name).map_err(|e| Error::failed(e.to_string()))?;
         SerializerInstance::make(&found.plugin, config, raw(&self.inner, self.registry))
     }
+    fn keeps_state(&self) -> bool {
+        self.inner.keeps_state()
+    }
     fn self_metrics(&self) -> Option<Batch> {
         let mut builder = BatchBuilder::default();
         builder.point("internal").field("n", 1_i64).finish(1).ok()?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use headwater_tests::paths::{self, Folder};
 
 use crate::case::{Case, Check, Group, Shape};
-use crate::cases::{CASES, DESIGN};
+use crate::cases::{DESIGN, cases};
 use crate::compare;
 use crate::figure::{Bar, Figure, Limit, Spread};
 use crate::made::Made;
@@ -75,14 +75,13 @@ impl<'a> Bench<'a> {
     pub fn measure(&self) -> Result<Vec<Outcome>, String> {
         let mut outcomes = Vec::new();
         let mut shapes: Vec<&'static Shape> = Vec::new();
-        for case in CASES {
+        for case in cases() {
             if !shapes.iter().any(|shape| shape.name == case.shape.name) {
                 shapes.push(case.shape);
             }
         }
         for shape in shapes {
-            let cases: Vec<&'static Case> = CASES
-                .iter()
+            let wanted: Vec<&'static Case> = cases()
                 .filter(|case| case.shape.name == shape.name)
                 .filter(|case| self.options.wants(case.group, case.name))
                 .collect();
@@ -92,12 +91,11 @@ impl<'a> Bench<'a> {
                 window: shape.name == DESIGN.name && self.options.wants(group, operator::NAME),
             };
             // Bars are multiples of the crate's speed on the design's line.
-            let asked = CASES
-                .iter()
+            let asked = cases()
                 .any(|case| self.options.wants(case.group, case.name) && !case.bars.is_empty());
-            let any = !cases.is_empty() || alone.parser || alone.window;
+            let any = !wanted.is_empty() || alone.parser || alone.window;
             if any || (asked && shape.name == DESIGN.name) {
-                outcomes.extend(self.round(shape, cases, alone)?);
+                outcomes.extend(self.round(shape, wanted, alone)?);
             }
         }
         outcomes.sort_by_key(|outcome| outcome.group as u8);
@@ -264,7 +262,7 @@ impl<'a> Bench<'a> {
     /// What loading the families as libraries costs, in instructions.
     fn against_static(&self, other: &Path) -> Result<Vec<Outcome>, String> {
         let mut outcomes = Vec::new();
-        let cases = CASES.iter().filter(|case| {
+        let cases = cases().filter(|case| {
             case.group == Group::Core && case.counted && case.check != Check::Counted
         });
         for case in cases {
@@ -339,7 +337,7 @@ pub fn list() -> String {
     for group in Group::ALL {
         text.push_str(&format!("{}: {}\n", group.word(), group.about()));
         let mut say = |name: &str, about: &str| text.push_str(&format!("  {name:<46} {about}\n"));
-        for case in CASES.iter().filter(|case| case.group == *group) {
+        for case in cases().filter(|case| case.group == *group) {
             if case.shape.parse_bar.is_some()
                 && !parsed.iter().any(|shape| shape.name == case.shape.name)
             {
@@ -350,7 +348,7 @@ pub fn list() -> String {
         }
         match group {
             Group::Core => say(operator::NAME, operator::ABOUT),
-            Group::Shape => {}
+            Group::Shape | Group::Sql => {}
             Group::Scale => {
                 say("two workers against one: ...", "pairs of the rows above");
                 say("dynamic against static: ...", "with --static: instructions of core rows");
@@ -373,7 +371,7 @@ mod tests {
     #[test]
     fn the_list_names_everything() {
         let text = list();
-        for case in CASES {
+        for case in cases() {
             assert!(text.contains(case.name), "{}", case.name);
         }
         for name in [rest::SIZE, rest::START, rest::RESTS[0].name, soak::SOAKS[0].name] {

@@ -27,6 +27,7 @@ macro_rules! groups {
 groups! {
     Core "core" "the agent's work: ways in, stages, ways out",
     Shape "shape" "the same work on other data",
+    Sql "sql" "statements of stream SQL: what their parts cost",
     Scale "scale" "workers, connections, static against dynamic",
     Idle "idle" "memory, CPU share and wake-ups at rest; start; program size",
     Soak "soak" "a million series for a while, then silence",
@@ -73,6 +74,12 @@ pub enum Check {
     Edited,
     /// Every window and host: count, mean, least, greatest.
     Windows,
+    /// The field `n` of all rows adds up to so many times the points.
+    Counts(u64),
+    /// There is a row for each point.
+    Rows,
+    /// There is a row for each point but the first of its series.
+    Joined,
     /// Every period and series: the same by `basicstats`.
     Statistics,
     /// The output is empty and the agent counts every point.
@@ -94,6 +101,8 @@ pub struct Case {
     pub shape: &'static Shape,
     pub feed: Feed,
     pub target: Target,
+    /// Further options of the agent.
+    pub agent_options: &'static str,
     /// Processors and aggregators.
     pub stages: &'static str,
     /// Further options of the input.
@@ -115,6 +124,11 @@ pub const LINES_PER_DATAGRAM: u64 = 8;
 pub const MAIN_OUTPUT: &str = "main";
 
 impl Case {
+    /// Whether what is open at the stop comes after the next start.
+    pub fn goes_on(&self) -> bool {
+        self.agent_options.contains("statefile")
+    }
+
     /// Whether the agent's own counters are needed to tell that all is in, and right.
     pub fn is_watched(&self) -> bool {
         matches!(self.check, Check::Dropped | Check::Counted | Check::Datagrams | Check::Good)
@@ -151,11 +165,11 @@ impl Case {
             ("", "")
         };
         format!(
-            "[agent]\nomit_hostname = true\nworkers = {workers}\nflush_interval = \"100ms\"\n\n\
+            "[agent]\nomit_hostname = true\nworkers = {workers}\nflush_interval = \"100ms\"\n{}\n\
              {source}\n{}\n{}\n{watch}\n\
              [[outputs.file]]\nalias = \"{MAIN_OUTPUT}\"\nfiles = [\"{file}\"]\n\
              data_format = \"influx\"\n{main_options}{}",
-            self.input_options, self.stages, self.output_options
+            self.agent_options, self.input_options, self.stages, self.output_options
         )
     }
 }

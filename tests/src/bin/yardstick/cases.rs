@@ -4,6 +4,7 @@ use headwater_tests::load::{Form, Load};
 
 use crate::case::{Case, Check, Feed, Group, Shape, Target};
 use crate::figure::{Bar, Figure, Limit};
+use crate::statements;
 
 pub static DESIGN: Shape =
     Shape { name: "the design's line", change: Load::clone, parse_bar: Some(15.0) };
@@ -113,13 +114,14 @@ const fn crate_times(times: f64) -> Bar {
 }
 
 /// What most cases are: one connection to a file, all lines arrive.
-const PLAIN: Case = Case {
+pub const PLAIN: Case = Case {
     name: "",
     about: "",
     group: Group::Core,
     shape: &DESIGN,
     feed: Feed::Tcp { connections: 1 },
     target: Target::File,
+    agent_options: "",
     stages: "",
     input_options: LINES_OPTIONS,
     output_options: "",
@@ -150,7 +152,7 @@ pub const TO_FILE: &str = "socket -> file";
 pub const TO_NULL: &str = "socket -> /dev/null";
 pub const TO_WINDOW: &str = "SQL window";
 
-pub static CASES: &[Case] = &[
+static WAYS: &[Case] = &[
     Case {
         name: PARSE_ONLY,
         about: "the input lets no point pass: socket, cutting, parsing, selectors",
@@ -240,6 +242,11 @@ pub static CASES: &[Case] = &[
     scaled(EIGHT_TWO, Feed::Tcp { connections: 8 }, 2),
 ];
 
+/// All rows that a load makes.
+pub fn cases() -> impl Iterator<Item = &'static Case> {
+    WAYS.iter().chain(statements::CASES)
+}
+
 pub const FILE_ONE: &str = "preloaded file, one worker";
 pub const FILE_TWO: &str = "preloaded file, two workers";
 pub const TCP_ONE: &str = "one connection, one worker";
@@ -253,12 +260,12 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_said() {
-        let mut names: Vec<&str> = CASES.iter().map(|case| case.name).collect();
+        let mut names: Vec<&str> = cases().map(|case| case.name).collect();
         names.sort_unstable();
         let count = names.len();
         names.dedup();
         assert_eq!(names.len(), count);
-        assert!(CASES.iter().all(|case| !case.name.is_empty() && !case.about.is_empty()));
+        assert!(cases().all(|case| !case.name.is_empty() && !case.about.is_empty()));
     }
 
     #[test]

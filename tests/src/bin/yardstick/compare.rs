@@ -6,6 +6,7 @@ use crate::cases::{
 };
 use crate::figure::{Bar, Figure, Limit, Spread};
 use crate::outcome::Outcome;
+use crate::statements;
 
 struct Pair {
     name: &'static str,
@@ -20,6 +21,8 @@ struct Pair {
 enum How {
     /// Points per second of wall time, one by the other.
     Speedup,
+    /// Points per CPU-second, one by the other.
+    CpuTimes,
     /// Nanoseconds of CPU time a point, one less the other.
     Nanos,
 }
@@ -33,6 +36,22 @@ const PAIRS: &[Pair] = &[
         how: How::Nanos,
         // 9 M points/s a core.
         limit: Limit::AtMost(111.1),
+    },
+    Pair {
+        name: "hopping against tumbling",
+        group: Group::Sql,
+        one: statements::TUMBLING,
+        other: statements::HOPPING,
+        how: How::CpuTimes,
+        limit: Limit::AtMost(2.0),
+    },
+    Pair {
+        name: "WHERE on tags against none",
+        group: Group::Sql,
+        one: statements::WITH_WHERE,
+        other: statements::TUMBLING,
+        how: How::Nanos,
+        limit: Limit::AtMost(1.0),
     },
     Pair {
         name: "two workers against one: preloaded file",
@@ -70,6 +89,11 @@ pub fn pairs(outcomes: &[Outcome]) -> Vec<Outcome> {
             How::Speedup => {
                 let one = find(pair.one, Figure::PointsPerSecond)?;
                 let other = find(pair.other, Figure::PointsPerSecond)?;
+                (Figure::Speedup, ratio(&one, &other))
+            }
+            How::CpuTimes => {
+                let one = find(pair.one, Figure::PointsPerCpuSecond)?;
+                let other = find(pair.other, Figure::PointsPerCpuSecond)?;
                 (Figure::Speedup, ratio(&one, &other))
             }
             How::Nanos => {
@@ -111,13 +135,13 @@ fn difference(one: &Spread, other: &Spread) -> Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cases::CASES;
+    use crate::cases::cases;
 
     #[test]
     fn every_pair_names_cases() {
         for pair in PAIRS {
             for name in [pair.one, pair.other] {
-                assert!(CASES.iter().any(|case| case.name == name), "{name}");
+                assert!(cases().any(|case| case.name == name), "{name}");
             }
         }
     }

@@ -20,6 +20,7 @@ mod rest;
 mod run;
 mod saved;
 mod soak;
+mod statements;
 mod verify;
 
 use std::fs::File;

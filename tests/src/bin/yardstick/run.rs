@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use headwater_tests::agent::{Agent, Setup};
@@ -81,7 +82,10 @@ impl Job<'_> {
         let (output, usage) = self.stop(&mut agent)?;
         // Without a mark of its own, all is done when the agent has ended.
         let wall = if watched || self.case.feed == Feed::File { read } else { begin.elapsed() };
-        let checked = self.check(&agent, &output)?;
+        let checked = match self.case.goes_on() {
+            true => self.go_on(&agent)?,
+            false => self.check(&agent, &output)?,
+        };
         if self.case.check == Check::Datagrams {
             self.check_count(&agent, &output, counters.written)?;
         }
@@ -121,7 +125,10 @@ impl Job<'_> {
             setup.under("valgrind", &callgrind::arguments(&file.display().to_string())).start();
         self.feed(&mut agent)?;
         let (output, _) = self.stop(&mut agent)?;
-        self.check(&agent, &output)?;
+        match self.case.goes_on() {
+            true => self.go_on(&agent)?,
+            false => self.check(&agent, &output)?,
+        };
         let text = std::fs::read_to_string(&file)
             .map_err(|error| format!("{}: {error}\n{}", file.display(), agent.log()))?;
         callgrind::read(&text)
@@ -215,6 +222,26 @@ impl Job<'_> {
             Target::Null => Vec::new(),
         };
         Ok((output, usage))
+    }
+
+    /// Starts the agent once more, which emits what was open, until the output is right.
+    fn go_on(&self, before: &Agent) -> Result<String, String> {
+        let folder = before.folder().path();
+        let mut agent = Command::new(self.program)
+            .arg("--config")
+            .arg(folder.join("headwater.toml"))
+            .current_dir(folder)
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| self.failed(before, error))?;
+        let mut last = String::new();
+        let checked = wait::poll(wait::PATIENCE, || {
+            let output = std::fs::read(folder.join("out")).unwrap_or_default();
+            verify::check(self.expected, &output).map_err(|error| last = error).ok()
+        });
+        let ended = agent.kill().and_then(|()| agent.wait());
+        ended.map_err(|error| self.failed(before, error))?;
+        checked.ok_or_else(|| self.failed(before, last))
     }
 
     /// The lines that stand in the output are those that the agent counts.

@@ -21,6 +21,10 @@ pub enum Expected {
     Some(Vec<u64>),
     /// These groups.
     Groups(Names, Groups),
+    /// Rows whose field `n` adds up to this.
+    Counts(u64),
+    /// So many rows.
+    Rows(u64),
 }
 
 /// The fields of a group's point.
@@ -66,6 +70,9 @@ pub fn expected(check: Check, made: &Made) -> Result<Expected, String> {
         Check::Lines => Expected::Lines(digest(&made.read()?)),
         Check::Edited => Expected::Lines(digest_edited(&made.read()?)),
         Check::Windows => Expected::Groups(WINDOW, windows(&made.read()?, made.is_json())),
+        Check::Counts(times) => Expected::Counts(made.points() * times),
+        Check::Rows => Expected::Rows(made.points()),
+        Check::Joined => Expected::Rows(made.points() - made.load.series.min(made.points())),
         Check::Statistics => Expected::Groups(STATISTICS, statistics(&made.read()?)),
         Check::Datagrams => {
             let text = made.read()?;
@@ -181,6 +188,24 @@ pub fn check(expected: &Expected, output: &[u8]) -> Result<String, String> {
                 return Ok(format!("{} lines, their sum", found.lines));
             }
             Err(format!("expected {expected:?}, found {found:?}"))
+        }
+        Expected::Rows(count) => {
+            let found = output.iter().filter(|byte| **byte == b'\n').count() as u64;
+            match found == *count {
+                true => Ok(format!("{count} rows")),
+                false => Err(format!("expected {count} rows, found {found}")),
+            }
+        }
+        Expected::Counts(count) => {
+            let text = std::str::from_utf8(output).map_err(|error| error.to_string())?;
+            let fields = text.lines().filter_map(|line| Some(parts(line)?.1));
+            let n = fields
+                .filter_map(|fields| value_of(fields, "n")?.strip_suffix('i')?.parse::<u64>().ok());
+            let found: u64 = n.sum();
+            match found == *count {
+                true => Ok(format!("{count} points in all rows")),
+                false => Err(format!("expected {count} points in all rows, found {found}")),
+            }
         }
         Expected::Some(hashes) => check_some(hashes, output),
         Expected::Groups(names, expected) => check_groups(names, expected, output),

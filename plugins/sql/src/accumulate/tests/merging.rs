@@ -238,7 +238,7 @@ fn states_of_other_aggregates_are_refused() {
         let mut bytes = Vec::new();
         whole(&calls(one), &list, 2).write(&mut bytes);
         for other in functions() {
-            let read = Accumulators::read(&calls(other), &bytes);
+            let read = read(&calls(other), &bytes);
             assert_eq!(read.is_some(), Family::of(one) == Family::of(other), "{one:?} {other:?}");
         }
     }
@@ -255,7 +255,7 @@ fn what_is_written_comes_back() {
         made.retain(&(0..25).map(|group| group != 2).collect::<Vec<_>>());
         let mut bytes = Vec::new();
         made.write(&mut bytes);
-        let read = Accumulators::read(&calls, &bytes).unwrap();
+        let read = read(&calls, &bytes).unwrap();
         let numbers: Vec<u32> = (0..24).collect();
         same(&made, &read, &calls, &numbers, &format!("{column:?}"));
         assert_eq!(read.groups(true), [2, 4]);
@@ -272,7 +272,7 @@ fn what_is_written_comes_back() {
     }
     let mut bytes = Vec::new();
     Accumulators::new(&calls).write(&mut bytes);
-    assert_eq!(Accumulators::read(&calls, &bytes).unwrap().len(), 0);
+    assert_eq!(read(&calls, &bytes).unwrap().len(), 0);
 }
 
 /// Does everything with what was read that a stage does.
@@ -302,20 +302,20 @@ fn broken_states_are_refused_or_harmless() {
             let mut bytes = Vec::new();
             whole(&calls, &list, 3).write(&mut bytes);
             for end in 0..bytes.len() {
-                assert!(Accumulators::read(&calls, &bytes[..end]).is_none(), "{call:?} {end}");
+                assert!(read(&calls, &bytes[..end]).is_none(), "{call:?} {end}");
             }
             let longer: Vec<u8> = bytes.iter().copied().chain([0]).collect();
-            assert!(Accumulators::read(&calls, &longer).is_none());
+            assert!(read(&calls, &longer).is_none());
             for bit in 0..bytes.len() * 8 {
                 let mut bent = bytes.clone();
                 bent[bit / 8] ^= 1 << (bit % 8);
-                if let Some(read) = Accumulators::read(&calls, &bent) {
+                if let Some(read) = read(&calls, &bent) {
                     use_up(read, &calls);
                 }
             }
             for _ in 0..200 {
                 let noise: Vec<u8> = (0..dice.roll(60)).map(|_| dice.roll(256) as u8).collect();
-                if let Some(read) = Accumulators::read(&calls, &noise) {
+                if let Some(read) = read(&calls, &noise) {
                     use_up(read, &calls);
                 }
             }
@@ -333,10 +333,10 @@ fn large_states_that_are_bent_are_refused_or_harmless() {
     for _ in 0..400 {
         let mut bent = bytes.clone();
         bent[dice.roll(bytes.len() as u64) as usize] ^= 1 << dice.roll(8);
-        if let Some(read) = Accumulators::read(&calls, &bent) {
+        if let Some(read) = read(&calls, &bent) {
             use_up(read, &calls);
         }
         let end = dice.roll(bytes.len() as u64) as usize;
-        assert!(Accumulators::read(&calls, &bytes[..end]).is_none());
+        assert!(read(&calls, &bytes[..end]).is_none());
     }
 }

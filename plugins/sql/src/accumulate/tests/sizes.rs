@@ -102,7 +102,7 @@ fn distinct_values_are_bounded() {
     // It stays so when it is written and merged.
     let mut bytes = Vec::new();
     made.write(&mut bytes);
-    let mut read = Accumulators::read(&calls, &bytes).unwrap();
+    let mut read = read(&calls, &bytes).unwrap();
     let mut other = Accumulators::new(&calls);
     feed(&mut other, calls.len(), &[(0, 0, Value::Int(1)), (1, 0, Value::Int(77))], 21);
     other.merge(&read, None);

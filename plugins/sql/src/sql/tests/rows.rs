@@ -144,3 +144,16 @@ fn results_do_not_depend_on_batches() {
         assert_eq!(s.made, expected, "seed {seed}");
     }
 }
+
+/// Points of several shapes in one batch keep their order.
+#[test]
+fn points_count_in_the_order_they_come_whatever_fields_they_have() {
+    let query =
+        "CREATE STREAM s AS SELECT count(*) AS n, sum(a) AS a, sum(b) AS b FROM m GROUP BY rows(2)";
+    let mut s = stage("", query);
+    assert_eq!(
+        s.feed(9, &["m a=1 1", "m,x=y b=2 2", "m a=4 3", "m a=8,b=16 4", "n a=1 5", "m b=32 6"]),
+        ["s n=2i,a=1,b=2 1", "s n=2i,a=12,b=16 3"]
+    );
+    assert_eq!(s.stop(9), ["s n=1i,b=32 6"]);
+}
