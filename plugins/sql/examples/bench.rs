@@ -125,6 +125,37 @@ fn main() {
         let rest = format!("GROUP BY {form}, host");
         run(name, &window(&format!("host, {four}"), &rest), hosts, cpus, points);
     }
+    // A series has ten points in 8 s.
+    for (name, frame) in [
+        ("over: all", "RANGE UNBOUNDED PRECEDING"),
+        ("over: 10 rows", "ROWS 10 PRECEDING"),
+        ("over: 1000 rows", "ROWS 1000 PRECEDING"),
+        ("over: 1 s", "RANGE '1s' PRECEDING"),
+        ("over: 1 min", "RANGE '1m' PRECEDING"),
+    ] {
+        let window = format!("OVER (PARTITION BY host {frame})");
+        for (what, list) in [
+            ("count", vec!["count(usage_user)"]),
+            ("sum ints", vec!["sum(ctx)"]),
+            ("avg", vec!["avg(usage_user)"]),
+            ("max", vec!["max(usage_user)"]),
+            ("first", vec!["first(usage_user)"]),
+            ("stddev", vec!["stddev(usage_user)"]),
+            ("median", vec!["median(usage_user)"]),
+            ("4", four.split(", ").collect()),
+        ] {
+            let list: Vec<String> = list.iter().map(|call| format!("{call} {window}")).collect();
+            let query = format!("SELECT host, {} FROM cpu", list.join(", "));
+            run(&format!("{name}, {what}"), &query, 100, 8, points / 4);
+        }
+    }
+    run(
+        "over: lag",
+        "SELECT *, lag(ctx) OVER (PARTITION BY host, cpu) AS l FROM cpu",
+        100,
+        8,
+        points / 4,
+    );
     run(
         "1 aggregate by host",
         &window("host, avg(usage_user)", "GROUP BY time('10s'), host"),

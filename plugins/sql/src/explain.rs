@@ -334,6 +334,27 @@ mod tests {
     }
 
     #[test]
+    fn sliding_windows_tell_partitions_frames_and_rows() {
+        let text = explained(
+            "SELECT v - avg(v) OVER w AS away, lag(v) OVER (PARTITION BY host) AS l FROM cpu \
+             WHERE v > 1 WINDOW w AS (PARTITION BY host RANGE '5m' PRECEDING)",
+        );
+        let expected = concat!(
+            r#"{"statements":[{"name":"cpu_sql","reads":"cpu","#,
+            r#""window":"OVER (PARTITION BY host RANGE INTERVAL '5m' PRECEDING); OVER (PARTITION BY host ORDER BY time)","#,
+            r#""step_ns":null,"star":false,"#,
+            r#""columns":[{"name":"away","text":"v - avg(v) OVER w","role":"field","time":false},"#,
+            r#"{"name":"l","text":"lag(v) OVER (PARTITION BY host)","role":"field","time":false}],"#,
+            r#""work":[{"per":"series","text":"WHERE v > 1","unless":["v"]},"#,
+            r#"{"per":"series","text":"PARTITION BY host","unless":["host"]},"#,
+            r#"{"per":"point","text":"adds to avg(v) OVER w","unless":[]},"#,
+            r#"{"per":"point","text":"adds to lag(v) OVER (PARTITION BY host)","unless":[]},"#,
+            r#"{"per":"row","text":"SELECT v - avg(v) OVER w, lag(v) OVER (PARTITION BY host)","unless":[]}]}]}"#,
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
     fn a_chain_of_projections() {
         let text = explained("SELECT *, time AS t, v + 1 AS w FROM *; SELECT time, w FROM a");
         let expected = concat!(

@@ -8,7 +8,7 @@ use crate::table::Kind;
 /// A column of a statement.
 #[derive(Debug, Clone)]
 pub struct Item {
-    /// `{}` stands for the window.
+    /// `{}` stands for the window, `{rows}` for the one without a frame.
     ours: String,
     /// One or more columns, which the check knows.
     theirs: Vec<String>,
@@ -21,6 +21,8 @@ pub struct Item {
 pub struct Window {
     pub ours: String,
     pub theirs: String,
+    /// The same without a frame: rows of one time in the order of their arrival.
+    pub by_arrival: String,
 }
 
 impl Item {
@@ -44,7 +46,8 @@ impl Item {
 
     pub fn theirs(&self) -> impl Iterator<Item = String> {
         let window = format!("({})", self.window.theirs);
-        self.theirs.iter().map(move |text| text.replace("{}", &window))
+        let rows = format!("({})", self.window.by_arrival);
+        self.theirs.iter().map(move |text| text.replace("{}", &window).replace("{rows}", &rows))
     }
 }
 
@@ -112,7 +115,7 @@ pub fn random(random: &mut Random, window: Window) -> Item {
             let theirs = format!("list({}){filter} OVER {{}}", of.theirs);
             item(format!("any_value({}){filter}", of.ours), theirs, Check::OneOf)
         }
-        17 => item("row_number()".into(), "row_number() OVER {}".into(), Check::Equal),
+        17 => item("row_number()".into(), "row_number() OVER {rows}".into(), Check::Equal),
         18 | 19 => {
             let of = if random.chance(50) { scalar::int(random) } else { scalar::any(random) };
             let back = random.below(4);
@@ -125,7 +128,7 @@ pub fn random(random: &mut Random, window: Window) -> Item {
             };
             let (ours, theirs) = (
                 format!("lag({}, {back}{default})", of.ours),
-                format!("lag({}, {back}{default}) OVER {{}}", of.theirs),
+                format!("lag({}, {back}{default}) OVER {{rows}}", of.theirs),
             );
             item(ours, theirs, Check::Equal)
         }

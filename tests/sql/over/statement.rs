@@ -46,6 +46,7 @@ impl Statement {
         Window {
             ours: format!("{ours}ORDER BY time {frame}"),
             theirs: format!("{theirs}ORDER BY time{tie} {}", nanoseconds(frame)),
+            by_arrival: format!("{theirs}ORDER BY time, rowid"),
         }
     }
 

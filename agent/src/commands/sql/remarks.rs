@@ -28,6 +28,10 @@ const ODD: &[(&str, &str)] = &[
     ("rows_empty", "rows have NULL in all fields, so that they are no points: not printed"),
     ("rows_refused", "rows are beyond the limits of points: not printed"),
     ("windows_early", "windows were closed early for want of room"),
+    (
+        "points_forgotten",
+        "points left the frames of OVER early for want of room; raise --option max_rows",
+    ),
 ];
 
 /// What failed in expressions, whose value was NULL then.

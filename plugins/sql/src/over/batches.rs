@@ -5,7 +5,7 @@ use headwater_plugin_api::batch::{Batch, PointRef};
 use headwater_plugin_api::plugin::Delivery;
 
 use super::ready::Row;
-use crate::emit::Emitter;
+use crate::emit::{Base, Emitter};
 
 /// A batch some of whose points wait.
 #[derive(Default)]
@@ -65,10 +65,10 @@ impl Batches {
     ) -> Vec<u32> {
         let source = &mut self.list[number as usize];
         let mut places = Vec::new();
+        let mut rows = self.copier.rows(&[]);
         for point in points {
-            let before = self.copier.counts.rows;
-            self.copier.copy(point.series().name(), &point, &mut source.copies);
-            let copied = self.copier.counts.rows > before;
+            let base = Base { name: point.series().name(), time: point.time(), star: Some(point) };
+            let copied = rows.row(base, 0, &mut source.copies);
             places.push(if copied { source.copied } else { u32::MAX });
             source.copied += u32::from(copied);
         }

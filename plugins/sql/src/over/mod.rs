@@ -5,6 +5,7 @@
 //! So the order of arrival within `delay` does not matter, and a point is late if a row was made that
 //! should have known of it.
 //!
+//! - `adding`, `closing`: points in, rows out.
 //! - `layout`: what the functions of a statement have in common.
 //! - `partitions`, `run`, `history`: where points wait, and what rows look back at.
 //! - `slide`, `stacks`, `best`, `blocks`: what is computed over frames.
@@ -12,9 +13,11 @@
 //! - `ready`, `batches`: rows on their way out, and what they settle.
 //! - `state`: how all of it is written and read.
 
+mod adding;
 mod batches;
 mod best;
 mod blocks;
+mod closing;
 mod history;
 mod layout;
 mod partitions;
@@ -25,23 +28,19 @@ mod slide;
 mod stacks;
 mod state;
 
-use headwater_plugin_api::batch::{Batch, PointRef};
+use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::plugin::Control;
-use headwater_plugin_api::window::{Closing, Feed, SeriesCache, Sources};
+use headwater_plugin_api::window::{Feed, SeriesCache, Sources};
 
-use crate::accumulate::held::Held;
 use crate::emit::Emitter;
-use crate::eval::{self, Context};
+use crate::eval::Context;
 use crate::plan::{Over, Plan};
-use crate::points::Points;
 use crate::statement::{Counts, Late, NO_GROUP, SeriesInfo, Settings};
-use crate::vector::Vector;
 use batches::Batches;
 use layout::Layout;
 use partitions::Partitions;
 use queues::Queues;
 use ready::Ready;
-use run::Pending;
 
 /// Rows that one call emits, so that buffers can drain before the next one goes on.
 const CALL_ROWS: usize = 4096;
@@ -230,354 +229,12 @@ impl OverState {
         self.queues.shrink();
         self.partitions.of_rows = Vec::new();
         self.size.1 = i64::MIN;
-        if self.partitions.emptied == self.partitions.list.len() && self.ready.is_empty() {
+        // Otherwise they would be numbered anew.
+        let empty = self.partitions.list.iter().all(|partition| partition.runs.is_empty());
+        if empty && self.ready.is_empty() {
             self.tidy();
         }
         self.waiting == 0 && (self.layout.reach.is_none() || self.partitions.list.is_empty())
-    }
-
-    /// Adds points of one shape. `known` holds their partitions, if all are known.
-    pub fn add(
-        &mut self,
-        work: &mut Feeding<'_>,
-        making: &mut Making<'_>,
-        points: &Points<'_>,
-        keys_by_series: bool,
-        known: &mut Vec<u32>,
-    ) {
-        if !known.is_empty() {
-            std::mem::swap(&mut self.partitions.of_rows, known);
-            self.place(work, making, points);
-            return self.bound(making);
-        }
-        let live = self.now.saturating_sub(self.delay);
-        let ending = self.queues.ending.peek();
-        self.partitions.begin(ending.is_some_and(|entry| entry.0.0 <= live));
-        let mut rest = points.rows;
-        while !rest.is_empty() {
-            let (keys, partitions) = (&making.over.keys, &mut self.partitions);
-            let done = if keys_by_series {
-                partitions.by_series(work, keys, rest, making.cx)
-            } else {
-                partitions.by_point(keys, &Points { rows: rest, ..*points }, making.cx)
-            };
-            let (now, later) = rest.split_at(done);
-            self.place(work, making, &Points { rows: now, ..*points });
-            rest = later;
-            if !rest.is_empty() {
-                self.make_room(work, making);
-            }
-        }
-        self.bound(making);
-    }
-
-    /// Lets points wait whose partitions are known.
-    fn place(&mut self, work: &Feeding<'_>, making: &mut Making<'_>, points: &Points<'_>) {
-        let groups = std::mem::take(&mut self.partitions.of_rows);
-        let table = work.batch.tables().rows();
-        let mut rows = Vec::with_capacity(points.rows.len());
-        let mut partitions = Vec::with_capacity(points.rows.len());
-        let (from, late_name) = (making.out.len(), format!("{}_late", self.name));
-        for (at, group) in points.rows.iter().zip(&groups) {
-            let row = &table[*at as usize];
-            let partition = self.partitions.list.get(*group as usize);
-            let Some(partition) = partition.filter(|_| *group != NO_GROUP) else {
-                making.counts.overflow += 1;
-                continue;
-            };
-            if row.time > work.feed.limit {
-                making.counts.future += 1;
-            } else if partition.covered.contains(row.time) {
-                making.counts.late += 1;
-                if self.late == Late::Pass {
-                    let point = PointRef::new(work.batch, row);
-                    let derived = match self.name.is_empty() {
-                        true => format!("{}_late", crate::emit::derived_name(point.series())),
-                        false => late_name.clone(),
-                    };
-                    making.emitter.copy(&derived, &point, making.out);
-                }
-            } else {
-                rows.push(*at);
-                partitions.push(*group);
-            }
-        }
-        self.partitions.of_rows = groups;
-        if self.late == Late::Pass {
-            making.emitter.finish(making.out);
-            for made in &mut making.out[from..] {
-                made.set_origin(work.batch.origin());
-                made.set_delivery(work.batch.delivery().cloned());
-            }
-        }
-        if rows.is_empty() {
-            return;
-        }
-        let points = Points { rows: &rows, ..*points };
-        let nodes = making.over.inputs.iter().chain(&making.over.carried);
-        let values: Vec<Vector<'_>> =
-            nodes.map(|node| eval::eval(node, &points, making.cx)).collect();
-        let batch = self.batches.current(work.batch.delivery());
-        self.batches.hold(batch, rows.len());
-        let copies = match making.over.star {
-            true => {
-                let all = rows.iter().map(|at| PointRef::new(work.batch, &table[*at as usize]));
-                self.batches.keep(batch, all)
-            }
-            false => Vec::new(),
-        };
-        for (at, (row, partition)) in rows.iter().zip(&partitions).enumerate() {
-            let point = Pending {
-                time: table[*row as usize].time,
-                arrival: self.batch << 32 | u64::from(*row),
-                since: self.now,
-                batch,
-                copy: copies.get(at).copied().unwrap_or(u32::MAX),
-                fed: work.feed.catching_up,
-            };
-            self.wait(*partition, point, values.iter().map(|column| Held::of(column.cell(at))));
-        }
-    }
-
-    /// A point waits from now on.
-    fn wait(&mut self, number: u32, point: Pending, values: impl Iterator<Item = Held>) {
-        let Some(partition) = self.partitions.list.get_mut(number as usize) else { return };
-        let at = partition.place(&self.layout, point.time, point.fed, &mut self.stamps);
-        let run = &mut partition.runs[at];
-        run.add(self.layout.width(), point, values);
-        self.queues.enter(number, run);
-        self.waiting += 1;
-        if point.fed {
-            let held = point.since.max(point.time.saturating_add(self.delay));
-            self.look = self.look.min(held.saturating_add(self.hold));
-        }
-    }
-
-    /// Makes room for further partitions: by forgetting those that hold nothing, and by emitting what
-    /// waits if that is wished.
-    fn make_room(&mut self, work: &mut Feeding<'_>, making: &mut Making<'_>) {
-        self.end(self.now.saturating_sub(self.delay));
-        if self.partitions.emptied > 0 {
-            self.tidy();
-        }
-        if self.partitions.must_flush() {
-            making.counts.early += self.waiting as u64;
-            while self.fill(i64::MAX, i64::MAX, CALL_ROWS, making) {
-                self.emit_all(making);
-            }
-            self.emit_all(making);
-            self.partitions.clear();
-            self.queues = Queues::default();
-            self.kept = 0;
-        }
-        self.partitions.made_room();
-        work.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
-    }
-
-    /// Keeps what waits and what is looked back at within their bounds.
-    fn bound(&mut self, making: &mut Making<'_>) {
-        if self.waiting > self.max_rows {
-            while self.waiting > self.max_rows {
-                let before = self.waiting;
-                let most = (self.waiting - self.max_rows).min(CALL_ROWS);
-                self.fill(i64::MAX, i64::MAX, self.ready.len() + most, making);
-                making.counts.early += (before - self.waiting) as u64;
-                self.emit_all(making);
-                if self.waiting == before {
-                    break;
-                }
-            }
-        }
-        if self.kept > self.max_rows {
-            self.forget(making);
-        }
-    }
-
-    /// Gives up the oldest rows that frames look back at, a sixteenth of what may be kept at least.
-    fn forget(&mut self, making: &mut Making<'_>) {
-        let runs = self.partitions.list.iter().flat_map(|partition| &partition.runs);
-        let mut times: Vec<i64> = runs.flat_map(|run| &run.history.times).copied().collect();
-        let excess = (times.len() - self.max_rows.min(times.len()) + self.max_rows / 16).max(1);
-        let last = excess.min(times.len()) - 1;
-        let (_, until, _) = times.select_nth_unstable(last);
-        let until = *until;
-        for run in self.partitions.list.iter_mut().flat_map(|partition| &mut partition.runs) {
-            let gone = run.forget(&self.layout, until);
-            self.kept -= gone;
-            making.counts.forgotten += gone as u64;
-        }
-    }
-
-    /// Makes rows of points whose time has come until so many are ready; whether there were any.
-    fn fill(&mut self, live: i64, fed: i64, want: usize, making: &mut Making<'_>) -> bool {
-        let before = self.ready.rows.len();
-        while self.ready.len() < want {
-            let list = &mut self.partitions.list;
-            let Some((_, number, stamp)) = self.queues.pop(live, fed, list) else { break };
-            let (a, b) = self.queues.tops(list);
-            let next = [a, b].into_iter().flatten().map(|entry| entry.0).min();
-            self.go_on(number, stamp, want, making, |(time, by_source)| {
-                time <= if by_source { fed } else { live } && next.is_none_or(|next| time <= next)
-            });
-        }
-        self.sort(before)
-    }
-
-    /// Makes rows of a run while `goes` says so of the next point.
-    fn go_on(
-        &mut self,
-        number: u32,
-        stamp: u32,
-        want: usize,
-        making: &mut Making<'_>,
-        goes: impl Fn((i64, bool)) -> bool,
-    ) {
-        let Some(partition) = self.partitions.list.get_mut(number as usize) else { return };
-        let Some(at) = partition.runs.iter().position(|run| run.stamp == stamp) else { return };
-        let reach = self.layout.reach;
-        loop {
-            let run = &mut partition.runs[at];
-            let (before, kept) = (run.last, run.history.times.len());
-            let failures = &mut making.cx.failures;
-            let made = run.release(&self.layout, number, &mut self.ready, self.now, failures);
-            self.waiting -= made;
-            self.kept = self.kept + run.history.times.len() - kept;
-            let (last, next) = (run.last, run.first);
-            let goes = made > 0 && !run.pending.is_empty() && goes(next);
-            if let (Some(time), true) = (last, made > 0) {
-                partition.cover(reach, before, time);
-            }
-            if !goes || self.ready.len() >= want {
-                break;
-            }
-        }
-        let run = &mut partition.runs[at];
-        run.queued = None;
-        self.queues.enter(number, run);
-        self.queues.end(number, run, reach);
-    }
-
-    /// Sorts the rows that were made since there were so many; whether there were any.
-    fn sort(&mut self, before: usize) -> bool {
-        let any = self.ready.rows.len() > before;
-        if any {
-            self.ready.sort(&self.partitions.table);
-        }
-        any
-    }
-
-    /// Makes the rows of points that were held as long as they may be.
-    fn look(&mut self, making: &mut Making<'_>) {
-        if self.now < self.look {
-            return;
-        }
-        let (before, width) = (self.ready.rows.len(), self.layout.width());
-        let reached = self.sources.reached_by(self.now, false);
-        let mut look = i64::MAX;
-        for (time, number, stamp) in self.queues.fed() {
-            let run = self.partitions.list.get_mut(number as usize).and_then(|p| p.run(stamp));
-            let Some(run) = run.filter(|run| run.queued == Some((time, true))) else { continue };
-            let mut until = None;
-            for (point, _) in run.waiting(width) {
-                let ready = point.since.max(point.time.saturating_add(self.delay));
-                let end = ready.saturating_add(self.hold);
-                if end <= self.now && point.time <= reached {
-                    until = Some(point.time);
-                } else {
-                    look = look.min(end);
-                }
-            }
-            if let Some(until) = until {
-                self.go_on(number, stamp, usize::MAX, making, |(time, _)| time <= until);
-            }
-        }
-        self.look = match look {
-            i64::MAX => i64::MAX,
-            look => look.max(self.now.saturating_add(LOOK_NS)),
-        };
-        self.sort(before);
-    }
-
-    /// Sends rows out that were made.
-    fn emit(&mut self, room: &mut usize, making: &mut Making<'_>) {
-        let (name, origin) = (self.name.as_str(), self.origin);
-        let batches = &mut self.batches;
-        if let Some(last) = self.ready.go_on(room, &self.layout, name, origin, batches, making) {
-            self.lag = self.now.saturating_sub(last).max(0);
-        }
-    }
-
-    /// Sends all rows out that were made.
-    fn emit_all(&mut self, making: &mut Making<'_>) {
-        let mut room = usize::MAX;
-        self.emit(&mut room, making);
-    }
-
-    /// Emits the rows that are due; whether partitions were numbered anew.
-    pub fn close(&mut self, making: &mut Making<'_>, now: i64, closing: Closing) -> bool {
-        self.set_now(now);
-        let all = closing != Closing::Due;
-        let mut room = if all { usize::MAX } else { CALL_ROWS };
-        let (live, fed) = match all {
-            true => (i64::MAX, i64::MAX),
-            false => (now.saturating_sub(self.delay), self.sources.reached_by(now, true)),
-        };
-        self.look(making);
-        loop {
-            self.emit(&mut room, making);
-            if room == 0 || !self.fill(live, fed, room.min(CALL_ROWS), making) {
-                break;
-            }
-        }
-        let (a, b) = self.queues.tops(&mut self.partitions.list);
-        let due = |entry: Option<queues::Entry>, until: i64| entry.is_some_and(|e| e.0 <= until);
-        self.more = !self.ready.is_empty() || due(a, live) || due(b, fed);
-        self.end(now.saturating_sub(self.delay));
-        let known = self.partitions.list.len();
-        let untidy = known > TIDY_MIN && self.partitions.emptied * 2 > known;
-        if untidy {
-            self.tidy();
-        }
-        untidy
-    }
-
-    /// Gives up the runs that no later point sees: a point that would is late from now on.
-    fn end(&mut self, live: i64) {
-        let Some(reach) = self.layout.reach else { return };
-        let mut reached = None;
-        while let Some(&std::cmp::Reverse((time, number, stamp))) = self.queues.ending.peek()
-            && time <= live
-        {
-            self.queues.ending.pop();
-            let Some(partition) = self.partitions.list.get_mut(number as usize) else { continue };
-            let Some(at) = partition.runs.iter().position(|run| run.stamp == stamp) else {
-                continue;
-            };
-            let run = &mut partition.runs[at];
-            let (Some(last), true) = (run.last, run.pending.is_empty()) else {
-                run.ending = false;
-                continue;
-            };
-            let end = last.saturating_add(reach);
-            let (patient, impatient) = *reached.get_or_insert_with(|| {
-                let reached = |patient| self.sources.reached_by(self.now, patient);
-                (reached(true), reached(false))
-            });
-            let held = run.made.max(end.saturating_add(self.delay)).saturating_add(self.hold);
-            let over = !run.last_fed || end <= patient || end <= impatient && held <= self.now;
-            if end > time || !over {
-                let later = end.max(live.saturating_add(LOOK_NS));
-                self.queues.ending.push(std::cmp::Reverse((later, number, stamp)));
-                if later <= live {
-                    break;
-                }
-                continue;
-            }
-            self.kept -= run.history.times.len();
-            partition.runs.remove(at);
-            partition.covered.insert_range(last, end);
-            self.partitions.emptied += usize::from(partition.runs.is_empty());
-        }
     }
 
     /// Forgets the partitions that hold nothing.

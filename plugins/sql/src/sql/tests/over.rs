@@ -376,6 +376,25 @@ fn partitions_whose_rows_nobody_sees_make_room() {
 }
 
 #[test]
+fn a_partition_that_comes_again_is_found_again() {
+    let mut s =
+        stage("", "SELECT host, sum(v) OVER (PARTITION BY host RANGE '2s' PRECEDING) AS s FROM m");
+    for round in 0..20 {
+        let now = round * 30;
+        let a = format!("m,host=a v=1i {now}");
+        let b = format!("m,host=b v=2i {now}");
+        let lines = [a.as_str(), b.as_str()];
+        s.feed(now, &lines[..if round % 3 == 0 { 2 } else { 1 }]);
+        for second in [1, 2, 5, 25] {
+            s.tick(now + second);
+        }
+    }
+    assert_eq!(s.made.iter().filter(|line| line.contains("host=\"a\",s=1i")).count(), 20);
+    assert_eq!(s.made.iter().filter(|line| line.contains("host=\"b\",s=2i")).count(), 7);
+    assert_eq!(s.made.len(), 27);
+}
+
+#[test]
 fn memory_is_given_back() {
     let mut s =
         stage("", "SELECT sum(v) OVER (PARTITION BY host RANGE '5s' PRECEDING) AS s FROM m");

@@ -11,11 +11,10 @@ use crate::stateful::Stateful;
 use crate::statement::{Late, Settings, Statement};
 
 const DELAY: i64 = 5;
+/// What a function finds in a frame.
+type Model = fn(&Frame<'_>) -> Option<f64>;
 /// Each function, with what the plain model makes of a frame.
-/// What a function makes of a frame.
-type Of = fn(&Frame<'_>) -> Option<f64>;
-
-const FUNCTIONS: &[(&str, Of)] = &[
+const FUNCTIONS: &[(&str, Model)] = &[
     ("count(*)", |f| Some(f.rows.len() as f64)),
     ("count(x)", |f| Some(f.values().len() as f64)),
     ("sum(x)", |f| f.some().map(|v| v.iter().sum())),
@@ -368,6 +367,29 @@ fn medians_of_many_are_near() {
         assert!((row["d"] - distinct).abs() <= distinct * 0.03, "{line} {distinct}");
     }
     assert_eq!(direct.made.len(), 3000);
+}
+
+#[test]
+fn copies_of_points_are_written_too() {
+    let query = "CREATE STREAM o AS SELECT *, lag(x) OVER (PARTITION BY host) AS l, sum(x) OVER (PARTITION BY host RANGE '3s' PRECEDING) AS s FROM m";
+    let made = |restarts: bool| {
+        let mut direct = Direct::new(query);
+        for second in 0..30 {
+            let lines = [
+                format!("m,host=a,rack=r{} x={second}i,t=\"{second}\" {second}", second % 3),
+                format!("m,host=b x={second}.5,on=true,u=7u {second}"),
+            ];
+            direct.feed(second, &lines);
+            if restarts {
+                direct.restart();
+            }
+        }
+        direct.close(60, Closing::All);
+        direct.made
+    };
+    assert_eq!(made(true), made(false));
+    assert_eq!(made(true).len(), 60);
+    assert_eq!(made(true)[59], "o,host=b x=29.5,on=true,u=7u,l=28.5,s=112 29");
 }
 
 #[test]
