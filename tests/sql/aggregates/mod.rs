@@ -5,7 +5,7 @@
 
 mod calls;
 mod data;
-mod duckdb;
+pub mod duckdb;
 mod feed;
 mod scalar;
 mod shrink;
