@@ -1,5 +1,5 @@
 //! Random statements against databases that are not ours: PostgreSQL for expressions and NULL, DuckDB for
-//! windows and aggregates.
+//! windows, aggregates and joins.
 //!
 //! `HEADWATER_SQL_SEED` gives other statements, `HEADWATER_SQL_STATEMENTS` says how many each part runs.
 //! What fails is printed with the seed and in the smallest form that still fails.
@@ -8,6 +8,7 @@
 mod aggregates;
 mod engine;
 mod expressions;
+mod joins;
 mod metamorphic;
 mod over;
 mod random;
