@@ -7,6 +7,7 @@ mod expr;
 mod join;
 mod kinds;
 pub mod names;
+mod rows;
 mod source;
 mod window;
 
