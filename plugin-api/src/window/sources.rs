@@ -55,6 +55,11 @@ impl Reached {
         let held = since.max(end.saturating_add(self.delay));
         end <= self.fed || end <= self.overdue && held.saturating_add(self.hold) <= self.now
     }
+
+    /// How far the sources that catch up have come, if any is waited for.
+    pub fn catching_up(&self) -> Option<i64> {
+        (self.fed < self.live).then_some(self.fed)
+    }
 }
 
 /// The sources of a stream.
@@ -312,5 +317,66 @@ impl Sources {
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::BatchBuilder;
+
+    const S: i64 = 1_000_000_000;
+
+    fn batch(origin: u64, second: i64) -> Batch {
+        let mut builder = BatchBuilder::default();
+        builder.point("m").field("v", 1.0).finish(second * S).unwrap();
+        let mut batch = builder.finish().unwrap();
+        batch.set_origin(origin);
+        batch
+    }
+
+    /// What is due by the summary is what is due by the rule, end by end.
+    #[test]
+    fn what_was_reached_is_what_closes() {
+        let mut sources = Sources::new(2 * S, 5 * S, 20 * S, 60 * S);
+        sources.set_exact(9);
+        let mut random = 1_u64;
+        let mut below = |n: u64| {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % n
+        };
+        for second in 1000..1200 {
+            let now = second * S;
+            match below(5) {
+                0 => {
+                    sources.observe(now, &batch(1, second));
+                }
+                1 => {
+                    sources.observe(now, &batch(2, second - 30 + below(20) as i64));
+                }
+                2 => sources.control(now, Control::Begin { origin: 3, finite: below(2) == 0 }),
+                3 => {
+                    sources.observe(now, &batch(3, second - 90 + below(40) as i64));
+                }
+                _ => {
+                    let time_ns = (second - below(9) as i64) * S;
+                    sources.control(now, Control::Progress { origin: 9, time_ns });
+                }
+            }
+            sources.set_now(now);
+            let reached = sources.reached();
+            for end in (second - 130..second + 3).map(|second| second * S) {
+                let since = (second - below(40) as i64) * S;
+                let held = since.max(end + 2 * S);
+                assert_eq!(
+                    reached.is_due(end, false, since),
+                    sources.closes_at(end, false, None) <= now
+                );
+                let due = sources.closes_at(end, true, Some(held)) <= now;
+                assert_eq!(reached.is_due(end, true, since), due, "{second} {end} {since}");
+            }
+        }
     }
 }

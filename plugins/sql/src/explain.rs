@@ -55,8 +55,9 @@ fn one(query: &str, statement: &Statement, plan: &Plan) -> String {
     let shown = outputs.iter().filter(|output| output.role != Role::HiddenKey);
     let columns = shown.zip(&texts).map(|(output, text)| {
         let role = role(output);
-        let time =
-            matches!(output.node, Node::Time) || role == "time" || role.starts_with("window");
+        let time = matches!(output.node, Node::Time | Node::Moment(_))
+            || role == "time"
+            || role.starts_with("window");
         let (name, text) = (quoted(&output.name), quoted(text));
         format!("{{\"name\":{name},\"text\":{text},\"role\":\"{role}\",\"time\":{time}}}")
     });
@@ -352,6 +353,26 @@ mod tests {
             r#"{"per":"row","text":"SELECT v - avg(v) OVER w, lag(v) OVER (PARTITION BY host)","unless":[]}]}]}"#,
         );
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_join_tells_its_keys_its_bounds_and_what_is_looked_at_before() {
+        let text = explained(
+            "SELECT a.host, b.time AS t, b.w FROM m a ASOF LEFT JOIN measurements('n*') AS b \
+             MATCH_CONDITION (a.time > b.time) ON a.host = lower(b.host) AND b.w > 1 \
+             AND b.time >= a.time - INTERVAL '30s' WHERE a.v > 2 AND b.w < 9",
+        );
+        let expected = concat!(
+            r#"{"per":"point","text":"ASOF LEFT JOIN, bounds: b.time from a.time - 30s to a.time - 1ns","unless":[]},"#,
+            r#"{"per":"point","text":"ASOF LEFT JOIN, key: a.host = lower(b.host)","unless":[]},"#,
+            r#"{"per":"point","text":"ASOF LEFT JOIN, second source only where: b.w > 1","unless":[]},"#,
+            r#"{"per":"point","text":"ASOF LEFT JOIN, first source only where: a.v > 2","unless":[]},"#,
+            r#"{"per":"point","text":"ASOF LEFT JOIN, rows: b.w < 9","unless":[]},"#,
+            r#"{"per":"point","text":"ASOF LEFT JOIN, keeps: a.host, b.w, b.time","unless":[]},"#,
+            r#"{"per":"point","text":"SELECT a.host, b.time, b.w","unless":[]}]}]}"#,
+        );
+        assert!(text.ends_with(expected), "{text}");
+        assert!(text.contains(r#""reads":"m a ASOF LEFT JOIN measurements('n*') AS b""#), "{text}");
     }
 
     #[test]

@@ -153,7 +153,7 @@ impl Statement {
     }
 
     /// The time, then the columns. Times are numbers there.
-    pub fn theirs(&self, a: &str, b: &str) -> String {
+    pub fn theirs(&self, a: &str, b: &str, has_null: bool) -> String {
         let (low, high) = (self.low, self.high);
         let apart = |op: &str, strict: bool, nanos: i64| {
             let equal = if strict { "" } else { "=" };
@@ -169,8 +169,12 @@ impl Statement {
         let all =
             |table: &str| names.map(|name| format!("{table}.{name} AS {table}_{name}")).join(", ");
         let (of_a, of_b) = (all("a"), all("b"));
-        let joined = if self.asof {
-            on.push(format!("a.time {} b.time", if self.strict.1 { ">" } else { ">=" }));
+        if !self.asof {
+            on.extend(self.pairs.map(|text| format!("({text})")));
+        }
+        let op = if self.strict.1 { ">" } else { ">=" };
+        let joined = if self.asof && !has_null {
+            on.push(format!("a.time {op} b.time"));
             // The latest is too old if any is.
             let fresh = names.map(|name| format!("CASE WHEN {low} THEN b.{name} END AS b_{name}"));
             let inner = format!(
@@ -182,11 +186,13 @@ impl Statement {
             format!("SELECT * FROM ({inner}) WHERE {kept}")
         } else {
             on.extend([low, high]);
-            on.extend(self.pairs.map(|text| format!("({text})")));
-            format!(
-                "SELECT {of_a}, {of_b} FROM {a} a {left}JOIN {partners} b ON {}",
-                on.join(" AND ")
-            )
+            // DuckDB's ASOF takes a NULL key for equal to another.
+            let latest = match self.asof {
+                true => " QUALIFY row_number() OVER (PARTITION BY a.n ORDER BY b.time DESC) = 1",
+                false => "",
+            };
+            let on = on.join(" AND ");
+            format!("SELECT {of_a}, {of_b} FROM {a} a {left}JOIN {partners} b ON {on}{latest}")
         };
         let flat = |text: &str| text.replace("a.", "a_").replace("b.", "b_");
         let filter = self.filter.map_or_else(String::new, |text| format!(" WHERE {}", flat(text)));

@@ -4,8 +4,8 @@
 use super::expr::{Binder, Scope as Reach};
 use super::kinds::choice;
 use super::source::{called, unknown};
-use super::{Options, bounds, err, names, reads};
-use crate::ast::{self, CompareOp, Expr, ExprKind, Item, Literal, Name, Scope, Source, Statement};
+use super::{Options, bounds, err, names};
+use crate::ast::{self, CompareOp, Expr, ExprKind, Literal, Name, Scope, Source, Statement};
 use crate::canonical;
 use crate::error::{Area, Result};
 use crate::plan::*;
@@ -15,32 +15,33 @@ const POINT: Reach = Reach::Point { clause: "ON" };
 
 /// A join whose columns are not yet known.
 pub struct Joined {
-    sources: [Source; 2],
-    names: [String; 2],
-    binders: [Binder; 2],
-    filters: [Vec<Node>; 2],
-    keys: [Vec<Node>; 2],
-    asof: bool,
-    keeps_left: bool,
-    bounds: (i64, i64),
+    pub(super) sources: [Source; 2],
+    pub(super) names: [String; 2],
+    pub(super) binders: [Binder; 2],
+    pub(super) filters: [Vec<Node>; 2],
+    pub(super) keys: [Vec<Node>; 2],
+    pub(super) asof: bool,
+    pub(super) keeps_left: bool,
+    pub(super) bounds: (i64, i64),
     /// Columns of joined rows that the statement names.
-    hidden: Vec<Hidden>,
-    told: Vec<(&'static str, String)>,
+    pub(super) hidden: Vec<Hidden>,
+    pub(super) told: Vec<(&'static str, String)>,
 }
 
 /// A column of joined rows.
-struct Hidden {
-    name: String,
-    side: usize,
+pub struct Hidden {
+    pub name: String,
+    pub side: usize,
     /// What it is in its source.
-    of: Of,
+    pub of: Of,
     /// What a person calls it.
-    short: String,
-    area: Area,
+    pub short: String,
+    pub area: Area,
 }
 
+/// What a column of joined rows is in its source.
 #[derive(PartialEq)]
-enum Of {
+pub enum Of {
     Time,
     Measurement,
     Column(Scope, String),
@@ -139,7 +140,7 @@ impl Joined {
     }
 
     /// Which source a prefix names.
-    fn side(&self, area: Area, source: &str) -> Result<usize> {
+    pub(super) fn side(&self, area: Area, source: &str) -> Result<usize> {
         match self.names.iter().position(|name| name == source) {
             Some(side) => Ok(side),
             None => unknown(area, source, &[&self.sources[0], &self.sources[1]]),
@@ -147,7 +148,7 @@ impl Joined {
     }
 
     /// The sides whose columns an expression reads.
-    fn sides(&self, expr: &Expr) -> Result<[bool; 2]> {
+    pub(super) fn sides(&self, expr: &Expr) -> Result<[bool; 2]> {
         let mut sides = [false; 2];
         let mut result = Ok(());
         names::visit(expr, &mut |expr| {
@@ -381,198 +382,6 @@ impl Joined {
             _ => Some(Expr { kind: ExprKind::And(kept), area }),
         };
         Ok(())
-    }
-
-    /// Gives the columns of the statement the names that they have in joined rows.
-    fn rename(&mut self, statement: &mut Statement) -> Result<()> {
-        let mut given: Vec<String> = Vec::new();
-        for item in &mut statement.items {
-            match item {
-                Item::Star(area) => {
-                    let [a, b] = &self.names;
-                    return err(
-                        *area,
-                        format!(
-                            "the columns of a join are named, for both sources may have them: write {a}.x, {b}.y AS z"
-                        ),
-                    );
-                }
-                Item::Expr { expr, alias } => {
-                    match alias {
-                        Some(alias) => given.push(alias.text.clone()),
-                        None => {
-                            let text = match &expr.kind {
-                                ExprKind::Qualified { name, .. } => name.clone(),
-                                _ => canonical::text(expr),
-                            };
-                            *alias = Some(Name { text, area: expr.area });
-                        }
-                    }
-                    self.rename_one(expr)?;
-                }
-            }
-        }
-        for expr in &mut statement.group_by {
-            let is_given = matches!(
-                &expr.kind,
-                ExprKind::Column { scope: Scope::Any, name, .. } if given.contains(name)
-            );
-            if !is_given {
-                self.rename_one(expr)?;
-            }
-        }
-        let rest = statement.filter.iter_mut().chain(&mut statement.having);
-        rest.into_iter().try_for_each(|expr| self.rename_one(expr))
-    }
-
-    fn rename_one(&mut self, expr: &mut Expr) -> Result<()> {
-        let mut skipped = Vec::new();
-        names::try_visit_mut(expr, &mut |expr| {
-            let area = expr.area;
-            match &expr.kind {
-                // The name of an aggregate, not of a column.
-                ExprKind::Call(call) if call.name == "merge" => {
-                    skipped.extend(call.args.first().map(|arg| arg.area));
-                    Ok(())
-                }
-                ExprKind::Column { .. } if skipped.contains(&area) => Ok(()),
-                ExprKind::Column { .. } => self.sides(expr).map(|_| ()),
-                ExprKind::Qualified { source, scope, name, .. } => {
-                    let side = self.side(area, source)?;
-                    let (scope, name) = (*scope, name.clone());
-                    expr.kind = self.hidden(side, scope, &name, area);
-                    Ok(())
-                }
-                _ => Ok(()),
-            }
-        })
-    }
-
-    /// The column of joined rows that stands for one of a side.
-    fn hidden(&mut self, side: usize, scope: Scope, name: &str, area: Area) -> ExprKind {
-        let of = match (scope, name) {
-            (Scope::Any, "time") if side == 0 => {
-                let (scope, name) = (Scope::Any, "time".to_owned());
-                return ExprKind::Column { scope, name, quoted: false };
-            }
-            (Scope::Any, "time") => Of::Time,
-            (Scope::Any, "measurement") => Of::Measurement,
-            _ => Of::Column(scope, name.to_owned()),
-        };
-        let scope = if of == Of::Measurement { Scope::Tag } else { scope };
-        let known = self.hidden.iter().find(|hidden| hidden.side == side && hidden.of == of);
-        let name = match known {
-            Some(known) => known.name.clone(),
-            None => {
-                let mut hidden = format!("{}.", part(&self.names[side]));
-                match &of {
-                    Of::Column(scope, name) => {
-                        canonical::column(&mut hidden, *scope, &part(name));
-                    }
-                    Of::Time | Of::Measurement => hidden.push_str(name),
-                }
-                let short = name.to_owned();
-                self.hidden.push(Hidden { name: hidden.clone(), side, of, short, area });
-                hidden
-            }
-        };
-        ExprKind::Column { scope, name, quoted: true }
-    }
-
-    /// The names of columns that are times.
-    pub fn moments(&self) -> Vec<String> {
-        let times = self.hidden.iter().filter(|hidden| hidden.of == Of::Time);
-        times.map(|hidden| hidden.name.clone()).collect()
-    }
-
-    /// Puts the join below the statement that reads its rows.
-    pub fn finish(mut self, plan: &mut Plan) -> Result<()> {
-        let ResultName::Fixed(stream) = plan.name.clone() else {
-            return err(
-                self.sources[0].area,
-                "the rows of this join need a name; write CREATE STREAM name AS SELECT ... or set `name`",
-            );
-        };
-        self.shorten(plan);
-        let is_used =
-            |hidden: &&Hidden| plan.columns.iter().any(|column| column.name == hidden.name);
-        let mut carried: [Vec<Carried>; 2] = [Vec::new(), Vec::new()];
-        let mut partner_time = None;
-        for hidden in self.hidden.iter().filter(is_used) {
-            let name = hidden.name.clone();
-            let column = match &hidden.of {
-                Of::Time => {
-                    partner_time = Some(name);
-                    continue;
-                }
-                Of::Measurement => None,
-                Of::Column(scope, of) => {
-                    Some(self.binders[hidden.side].column_number(*scope, of, hidden.area))
-                }
-            };
-            carried[hidden.side].push(Carried { name, column });
-        }
-        let [carried_a, carried_b] = carried;
-        let side = |source: &Source, binder: Binder, filters, keys, carried| -> Result<Plan> {
-            Ok(Plan {
-                reads: reads(source)?,
-                name: plan.name.clone(),
-                columns: binder.columns,
-                filters,
-                action: Action::Side(Side { keys, carried }),
-                join: None,
-            })
-        };
-        let [a, b] = self.binders;
-        let [filters_a, filters_b] = self.filters;
-        let [keys_a, keys_b] = self.keys;
-        let sides = [
-            side(&self.sources[0], a, filters_a, keys_a, carried_a)?,
-            side(&self.sources[1], b, filters_b, keys_b, carried_b)?,
-        ];
-        let reads = Reads::Sides(Box::new([sides[0].reads.clone(), sides[1].reads.clone()]));
-        let join = Join {
-            sides,
-            asof: self.asof,
-            keeps_left: self.keeps_left,
-            bounds: self.bounds,
-            partner_time,
-            stream,
-            told: self.told,
-        };
-        plan.reads = Reads::Name(HIDDEN.to_owned());
-        plan.join = Some(Box::new(Plan {
-            reads,
-            name: ResultName::Fixed(HIDDEN.to_owned()),
-            columns: Vec::new(),
-            filters: Vec::new(),
-            action: Action::Join(Box::new(join)),
-            join: None,
-        }));
-        Ok(())
-    }
-
-    /// Group keys that are not selected are called as columns are, where that tells them apart.
-    fn shorten(&self, plan: &mut Plan) {
-        let Action::Aggregate(aggregate) = &mut plan.action else { return };
-        let outputs = &mut aggregate.outputs;
-        for at in 0..outputs.len() {
-            let found = self.hidden.iter().find(|hidden| hidden.name == outputs[at].name);
-            if let (Role::HiddenKey, Some(hidden)) = (outputs[at].role, found)
-                && hidden.short != "time"
-                && outputs.iter().all(|output| output.name != hidden.short)
-            {
-                outputs[at].name.clone_from(&hidden.short);
-            }
-        }
-    }
-}
-
-/// A part of a name, in quotes if it could be taken for something else.
-fn part(name: &str) -> String {
-    match name.contains(['.', '"', '(', '\'']) {
-        true => format!("\"{}\"", name.replace('"', "\"\"")),
-        false => name.to_owned(),
     }
 }
 

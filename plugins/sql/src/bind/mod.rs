@@ -8,6 +8,7 @@ mod join;
 mod kinds;
 pub mod names;
 mod over;
+mod rows;
 mod source;
 mod window;
 

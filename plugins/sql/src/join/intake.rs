@@ -40,6 +40,7 @@ impl Held {
             weight: 0,
             renumbered: [false; 2],
             made_room: false,
+            catches_up: false,
             now: i64::MIN,
         }
     }
@@ -197,7 +198,10 @@ impl Held {
         }
         match (side, feed.catching_up) {
             (0, false) => self.live.push(entry),
-            (0, true) => self.fed.push(entry),
+            (0, true) => {
+                self.catches_up = true;
+                self.fed.push(entry);
+            }
             _ => self.partners.push(entry),
         }
     }

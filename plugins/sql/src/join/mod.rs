@@ -107,6 +107,8 @@ struct Held {
     renumbered: [bool; 2],
     /// Room was made for the batch at hand.
     made_room: bool,
+    /// A source that catches up gives points of the first source.
+    catches_up: bool,
     now: i64,
 }
 
@@ -181,6 +183,10 @@ impl JoinState {
         let first = waiting.chain(&held.ready).map(|entry| entry.time).min();
         let clock = held.now.saturating_sub(self.sources.delay());
         let clock = clock.min(self.sources.exact_progress().unwrap_or(i64::MAX));
+        let clock = match self.sources.reached().catching_up() {
+            Some(reached) if held.catches_up => clock.min(reached),
+            _ => clock,
+        };
         first.map_or(clock, |first| first.min(clock))
     }
 
@@ -275,6 +281,7 @@ impl JoinState {
             _ => Some(self.sources.reached()),
         };
         self.held.now = now;
+        self.held.catches_up &= self.sources.reached().catching_up().is_some();
         self.held.answer_due(reached.as_ref(), &mut self.output, self.origin, out);
     }
 }

@@ -114,7 +114,6 @@ fn one(factor: TableFactor, whole: Area) -> Result<Source> {
     if !plain {
         return err(at, EXPECTED);
     }
-    let at = or(area(name.span()), at);
     let name = single_name(&name, at)?;
     let kind = match args {
         None if name.text == EVERYTHING => SourceKind::All,

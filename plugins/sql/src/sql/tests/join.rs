@@ -373,6 +373,18 @@ fn a_source_that_lags_is_waited_for() {
 }
 
 #[test]
+fn windows_behind_a_join_wait_for_a_replay_that_has_no_points_for_a_while() {
+    let query = "CREATE STREAM w AS SELECT count(*) AS n FROM a LEFT JOIN b ON b.time = a.time GROUP BY time('10s')";
+    let mut s = stage("", query);
+    s.feed(9000, &["a v=1 1"]);
+    s.feed(9000, &["b v=1 5"]);
+    s.tick(9000);
+    s.feed(9001, &["a v=1 7", "b v=1 7"]);
+    assert_eq!(s.feed(9002, &["b v=1 30"]), ["w n=2i 0"]);
+    assert_eq!(s.metric("points_late"), 0);
+}
+
+#[test]
 fn a_silent_side_stalls_nothing() {
     let mut s = stage("", &left(NEAR));
     for second in 0..20 {
