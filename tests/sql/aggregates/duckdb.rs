@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
 
 use headwater_tests::paths;
 use serde_json::{Value as Json, json};
@@ -33,8 +34,13 @@ fn run(program: &Path, arguments: &[&str]) {
     );
 }
 
-/// Python with DuckDB.
+/// Python with DuckDB, which the first test that asks installs.
 fn python() -> PathBuf {
+    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
+    INSTALLED.get_or_init(install).clone()
+}
+
+fn install() -> PathBuf {
     let build = paths::build_folder();
     let folder = build.parent().unwrap_or(&build).join(format!("duckdb-{VERSION}"));
     let python = folder.join("bin/python");
