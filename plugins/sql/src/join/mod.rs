@@ -27,6 +27,7 @@ mod rows;
 mod state;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::batch::layout::Row;
@@ -85,7 +86,7 @@ pub struct JoinState {
 
 /// What is held.
 struct Held {
-    plan: Join,
+    plan: Arc<Join>,
     late: Late,
     max_rows: u64,
     flush: bool,
