@@ -24,7 +24,7 @@ impl Held {
         let (low, high) = join.bounds;
         let linger = high.saturating_sub(low).saturating_add(settings.delay);
         Held {
-            plan: join.clone(),
+            plan: Arc::new(join.clone()),
             late: settings.late,
             max_rows: settings.max_rows,
             flush: settings.flush,
@@ -87,7 +87,8 @@ impl Held {
         out: &mut Vec<Batch>,
     ) {
         let Selected { points, keys_by_series, series, emitter, counts, cx } = selected;
-        let (batch, plan) = (points.batch, self.plan.sides[side].clone());
+        let (batch, join) = (points.batch, Arc::clone(&self.plan));
+        let plan = &join.sides[side];
         let Action::Side(action) = &plan.action else { return };
         let keys: Vec<Vector<'_>> = match keys_by_series {
             true => Vec::new(),
@@ -156,7 +157,7 @@ impl Held {
             let info = series.value(row.series);
             let tags = match info.map_or(NO_GROUP, |info| info.carried) {
                 NO_GROUP => {
-                    let tags = self.tag_set(side, action, &plan, batch.series(row.series));
+                    let tags = self.tag_set(side, action, plan, batch.series(row.series));
                     if let Some(info) = series.value_mut(row.series) {
                         info.carried = tags;
                     }

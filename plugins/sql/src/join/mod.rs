@@ -25,6 +25,7 @@ mod rows;
 mod state;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::batch::layout::Row;
@@ -83,7 +84,7 @@ pub struct JoinState {
 
 /// What is held.
 struct Held {
-    plan: Join,
+    plan: Arc<Join>,
     late: Late,
     max_rows: u64,
     flush: bool,
