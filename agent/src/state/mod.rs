@@ -200,6 +200,7 @@ impl Store {
         if value.len() > VALUE_BYTES_MAX {
             return Err(bound("a value", value.len(), VALUE_BYTES_MAX));
         }
+        // Writing takes its time, and others may write their own keys meanwhile.
         let mut inner = self.lock();
         let Some(folder) = &self.folder else {
             if inner.values.len() >= KEYS_MAX && !inner.values.contains_key(key) {
@@ -215,16 +216,17 @@ impl Store {
         }
         inner.writes += 1;
         let temporary = folder.path.join(format!("{TEMPORARY_PREFIX}{}", inner.writes));
+        inner.files += usize::from(is_new);
+        drop(inner);
         let written = write_synced(&temporary, &file::header(key, value), key, value)
             .and_then(|()| fs::rename(&temporary, &path))
             .and_then(|()| File::open(&folder.path)?.sync_all());
         match written {
-            Ok(()) => {
-                inner.files += usize::from(is_new);
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(error) => {
                 let _ = fs::remove_file(&temporary);
+                let mut inner = self.lock();
+                inner.files = inner.files.saturating_sub(usize::from(is_new));
                 Err(format!("state cannot be stored in {}: {error}", path.display()))
             }
         }
