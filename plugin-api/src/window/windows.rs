@@ -75,10 +75,11 @@ struct Slot<W> {
 
 /// The open windows of a stream.
 ///
-/// When more than [`Windows::MAX`] are open, the oldest must close early; twice as many are never
-/// open, not even within one batch.
+/// When more than [`Windows::MAX`], or [`set_max`](Windows::set_max), are open, the oldest must close
+/// early; twice as many are never open, not even within one batch.
 pub struct Windows<W> {
     policy: Policy,
+    max: usize,
     sources: Sources,
     emitted: Ranges,
     slots: Vec<Option<Slot<W>>>,
@@ -93,7 +94,7 @@ pub struct Windows<W> {
 }
 
 impl<W> Windows<W> {
-    /// How many windows may be open.
+    /// How many windows may be open, unless that is changed.
     pub const MAX: usize = 1024;
     /// How many delivery handles a window holds; a window that needs more must close early.
     pub const MAX_DELIVERIES: usize = 1 << 20;
@@ -106,6 +107,7 @@ impl<W> Windows<W> {
         let Policy { delay, idle, hold, max_future, .. } = policy;
         Windows {
             policy,
+            max: Self::MAX,
             sources: Sources::new(delay, idle, hold, max_future),
             emitted: Ranges::default(),
             slots: Vec::new(),
@@ -115,6 +117,11 @@ impl<W> Windows<W> {
             now: i64::MIN,
             early: 0,
         }
+    }
+
+    /// Changes how many windows may be open; at least one.
+    pub fn set_max(&mut self, max: usize) {
+        self.max = max.max(1);
     }
 
     /// How windows open and close.
@@ -219,7 +226,7 @@ impl<W> Windows<W> {
         let at = match self.order.get(&index) {
             Some(&at) => at,
             None if self.emitted.contains(index) => return Place::Late,
-            None if self.order.len() >= Self::MAX * 2 => return Place::Full,
+            None if self.order.len() >= self.max.saturating_mul(2) => return Place::Full,
             None => self.open(index, open),
         };
         let (now, batch) = (self.now, self.batch);
@@ -244,7 +251,7 @@ impl<W> Windows<W> {
 
     #[cold]
     fn open(&mut self, index: i64, open: impl FnOnce(Span) -> W) -> u32 {
-        if self.order.len() >= Self::MAX {
+        if self.order.len() >= self.max {
             self.force_oldest();
         }
         let span = self.policy.grid.span(index);

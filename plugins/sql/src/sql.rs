@@ -14,6 +14,7 @@ use crate::explain;
 use crate::parse;
 use crate::plan::{Action, Node, Over, Plan, ResultName, Role};
 use crate::statement::{Late, Settings, Statement};
+use bytes::Bytes;
 
 headwater_plugin_api::choice! {
     /// What is done with points for windows that were emitted.
@@ -79,7 +80,19 @@ headwater_plugin_api::config! {
         /// How many groups a statement holds; all its open windows together hold eight times as many,
         /// then the oldest closes early.
         pub max_groups: u32 = 100_000,
-        /// What is done when there are more groups.
+        /// How many windows of a statement are open; when one more opens, the oldest closes early
+        /// (`windows_early`), and points of a batch that opens twice as many may find no room
+        /// (`points_no_window`). For hop() at least four times as many as overlap; session() and rows()
+        /// have windows by group, which `max_groups` bounds. At most 65536.
+        pub max_windows: u32 = 1024,
+        /// Memory for all that the statements of this processor hold: groups, their aggregates, open
+        /// windows, the points of joins and OVER, caches (`state_bytes`). Beyond it `overflow` acts:
+        /// points of new groups, partitions, keys and sessions are refused (`points_overflow`) until
+        /// it is less again, or all that is open is emitted (`windows_early`). Should it still grow
+        /// by a quarter, the oldest windows close early, and the oldest points of joins and OVER are
+        /// answered or given up, until it is less. It is looked at between batches.
+        pub max_state: Size = Size::mib(256),
+        /// What is done when there are more groups, or more memory.
         pub overflow: Overflow = Overflow::Drop,
         /// How many points a join holds, or a statement with OVER lets wait for their rows, and how many
         /// rows that keeps for others to look back at; a point with long texts counts as several. When
@@ -108,6 +121,12 @@ headwater_plugin_api::config! {
 /// Shortest time between two checkpoints, nanoseconds.
 const MIN_CHECKPOINT_NS: i64 = 100_000_000;
 
+/// Most windows that may be open: they are gone through one by one.
+const MAX_WINDOWS: u32 = 1 << 16;
+
+/// Least memory that statements may be bound to.
+const MIN_STATE: usize = 1 << 20;
+
 /// How long a query without windows waits for points before it looks whether memory is to be given
 /// back, nanoseconds.
 const REST_NS: i64 = 10_000_000_000;
@@ -129,6 +148,7 @@ pub struct Sql {
     checkpoint: Option<Checkpoint>,
     /// Rows of the last checkpoint that are to be sent again.
     resent: Vec<Batch>,
+    bytes: Bytes,
     host: Host,
     metrics: Metrics,
 }
@@ -346,6 +366,18 @@ impl Plugin for Sql {
         if config.max_groups == 0 {
             return Err(Error::config("max_groups", "there must be room for one group"));
         }
+        if config.max_windows == 0 || config.max_windows > MAX_WINDOWS {
+            return Err(Error::config(
+                "max_windows",
+                format!("{} is out of range; expected 1 to {MAX_WINDOWS}", config.max_windows),
+            ));
+        }
+        if config.max_state.as_usize() < MIN_STATE {
+            return Err(Error::config(
+                "max_state",
+                "there must be room for one batch's groups; expected 1MiB or more",
+            ));
+        }
         if config.distinct_bytes.as_usize() == 0 {
             return Err(Error::config(
                 "distinct_bytes",
@@ -379,6 +411,7 @@ impl Plugin for Sql {
             stamp_end: config.stamp == Stamp::End,
             max_groups: config.max_groups,
             flush: config.overflow == Overflow::Flush,
+            max_windows: config.max_windows,
             max_rows: config.max_rows,
         };
         // The results of each statement are a source of their own.
@@ -394,6 +427,7 @@ impl Plugin for Sql {
         let blueprint = Blueprint { units, settings, seed };
         let statements = blueprint.statements();
         let metrics = Metrics::new(&host);
+        let bytes = Bytes::new(config.max_state.as_usize(), blueprint.settings.flush);
         let (drop_original, numbered) = (config.drop_original, config.explain);
         Ok(Sql {
             statements,
@@ -404,6 +438,7 @@ impl Plugin for Sql {
             pace,
             checkpoint,
             resent: Vec::new(),
+            bytes,
             host,
             metrics,
         })
@@ -451,6 +486,9 @@ impl Processor for Sql {
         let mut made = Vec::new();
         let took = self.run(cx.now(), 0, &batch, &mut made);
         self.close(cx.now(), Closing::Due, &mut made);
+        if self.bytes.take(&batch) {
+            self.bound_bytes(cx.now(), &mut made);
+        }
         if !self.drop_original {
             out.push(batch);
         } else if let Some(delivery) = batch.take_delivery().filter(|_| took) {
@@ -466,6 +504,7 @@ impl Processor for Sql {
         self.resume(now);
         let mut made = Vec::new();
         self.close(now, Closing::Due, &mut made);
+        self.bound_bytes(now, &mut made);
         self.end(now, made, false, out);
         if let Some(checkpoint) = &mut self.checkpoint {
             checkpoint.tick(now, &mut self.statements);
@@ -660,5 +699,6 @@ impl Sql {
     }
 }
 
+mod bytes;
 #[cfg(test)]
 mod tests;

@@ -86,6 +86,11 @@ impl Stateful {
         either!(self, inner => inner.byte_size())
     }
 
+    /// Whether new groups or partitions are taken.
+    pub fn set_closed(&mut self, closed: bool) {
+        either!(self, inner => inner.set_closed(closed));
+    }
+
     /// Gives memory back; whether groups were forgotten.
     pub fn release(&mut self) -> bool {
         either!(self, inner => inner.release())

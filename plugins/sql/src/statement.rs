@@ -19,6 +19,10 @@ use crate::stateful::Stateful;
 use crate::watch::Watch;
 use crate::window::{Results, WindowState, Work};
 
+mod relief;
+
+pub use relief::Relief;
+
 /// What is done with late points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Late {
@@ -41,6 +45,8 @@ pub struct Settings {
     pub max_groups: u32,
     /// What happens when there are more: windows are emitted early, or new groups dropped.
     pub flush: bool,
+    /// Windows that may be open.
+    pub max_windows: u32,
     /// Points that a join holds, that wait for their rows with OVER, and rows that others look back at.
     pub max_rows: u64,
 }

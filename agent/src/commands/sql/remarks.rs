@@ -18,7 +18,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("points_future", "are centuries ahead of those before them and are left out"),
     (
         "points_overflow",
-        "belong to more groups than there is room for and are left out; raise --option max_groups",
+        "belong to more groups than there is room for and are left out; raise --option max_groups or max_state",
     ),
     ("points_no_window", "found no room for their window and are left out"),
 ];

@@ -72,10 +72,11 @@ struct Window {
 /// The panes of a stream, and the windows that are open over them.
 ///
 /// A point that comes too late for some of its windows counts in the others. When more than
-/// [`Hops::MAX`] windows are open, or four times as many as overlap, the oldest must close early;
-/// twice as many are never open, not even within one batch.
+/// [`Hops::MAX`] windows, or [`set_max`](Hops::set_max), are open, and more than four times as many as
+/// overlap, the oldest must close early; twice as many are never open, not even within one batch.
 pub struct Hops<W> {
     policy: Policy,
+    max: usize,
     grid: HopGrid,
     sources: Sources,
     emitted: Ranges,
@@ -95,7 +96,7 @@ pub struct Hops<W> {
 }
 
 impl<W> Hops<W> {
-    /// How many windows may be open at least.
+    /// How many windows may be open, unless that is changed or they overlap so much.
     pub const MAX: usize = 1024;
     /// How many delivery handles a pane holds; the windows of one that needs more must close early.
     pub const MAX_DELIVERIES: usize = 1 << 20;
@@ -105,6 +106,7 @@ impl<W> Hops<W> {
         let Policy { delay, idle, hold, max_future, .. } = policy;
         Hops {
             policy,
+            max: Self::MAX,
             grid,
             sources: Sources::new(delay, idle, hold, max_future),
             emitted: Ranges::default(),
@@ -118,6 +120,11 @@ impl<W> Hops<W> {
             early: 0,
             forced: 0,
         }
+    }
+
+    /// Changes how many windows may be open; never fewer than four times as many as overlap.
+    pub fn set_max(&mut self, max: usize) {
+        self.max = max;
     }
 
     /// How windows open and close.
@@ -166,7 +173,7 @@ impl<W> Hops<W> {
     }
 
     fn max(&self) -> usize {
-        self.grid.overlap().saturating_mul(4).max(Self::MAX)
+        self.grid.overlap().saturating_mul(4).max(self.max)
     }
 
     /// Takes note of the clock.
@@ -277,7 +284,7 @@ impl<W> Hops<W> {
         if !takes && new.is_empty() {
             return Err(HopPlace::TooLate);
         }
-        if !new.is_empty() && self.windows.len() + new.len() > self.max() * 2 {
+        if !new.is_empty() && self.windows.len() + new.len() > self.max().saturating_mul(2) {
             return Err(HopPlace::Full);
         }
         for number in new {

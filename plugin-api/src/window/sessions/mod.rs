@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use super::grid::Span;
+use super::groups::reserve;
 use super::life::Life;
 use super::sources::{Feed, Sources};
 use super::windows::Policy;
@@ -165,6 +166,11 @@ impl Sessions {
             early: 0,
             deliveries: 0,
         }
+    }
+
+    /// Changes how many sessions may be open. With 0 no session begins; those that are open go on.
+    pub fn set_max(&mut self, max: usize) {
+        self.max = max;
     }
 
     /// How windows open and close.
@@ -412,6 +418,10 @@ impl Sessions {
         self.slots += 1;
         let before = reach(time);
         let id = self.vacant.pop().unwrap_or_else(|| {
+            // Few are not worth more room than they need.
+            if self.list.len() >= 256 {
+                reserve(&mut self.list, 1);
+            }
             self.list.push(None);
             (self.list.len() - 1) as u32
         });

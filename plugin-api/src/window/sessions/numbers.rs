@@ -44,6 +44,14 @@ impl Sessions {
         if self.slots <= Self::COMPACT_MIN || (self.slots as usize) < self.len * 2 {
             return None;
         }
+        self.compact_all()
+    }
+
+    /// As [`compact`](Self::compact), if there is any slot that is no longer needed.
+    pub fn compact_all(&mut self) -> Option<Vec<u32>> {
+        if self.slots as usize <= self.len {
+            return None;
+        }
         let mut map = vec![NONE; self.slots as usize];
         let mut next = 0;
         for session in self.list.iter_mut().flatten() {

@@ -28,6 +28,7 @@ impl Held {
             late: settings.late,
             max_rows: settings.max_rows,
             flush: settings.flush,
+            closed: false,
             linger: linger.saturating_add(settings.idle),
             sides: [0, 1].map(|side| Rows::new(output::carried(join, side).len())),
             live: Queue::default(),
@@ -227,6 +228,9 @@ impl Held {
     /// The number of a key.
     fn group(&mut self, key: &[u8]) -> u32 {
         let hash = bytes_hash(key);
+        if self.closed {
+            return self.table.find(hash, key).unwrap_or(NO_ROOM);
+        }
         let mut found = self.table.intern(hash, key);
         if found.is_none() && !self.made_room {
             self.made_room = true;
@@ -289,6 +293,13 @@ impl Held {
         self.sides[side].tag_set(&bytes)
     }
 
+    /// Answers or gives up the oldest until so much weight is held.
+    pub fn shed(&mut self, weight: u64, counts: &mut Counts) {
+        let max_rows = std::mem::replace(&mut self.max_rows, weight + 1);
+        self.make_room(counts);
+        self.max_rows = max_rows;
+    }
+
     /// Makes room for a row: the oldest point is answered early, or given up if it is a partner.
     fn make_room(&mut self, counts: &mut Counts) {
         while self.weight >= self.max_rows {
@@ -309,7 +320,7 @@ impl Held {
     }
 
     /// Lets all points be answered next.
-    fn release_all(&mut self) {
+    pub fn release_all(&mut self) {
         for queue in [&mut self.live, &mut self.fed] {
             while let Some(entry) = queue.pop() {
                 self.weight = self.weight.saturating_sub(self.sides[0].weight(entry.row));

@@ -36,7 +36,7 @@ use crate::emit::Emitter;
 use crate::eval::Context;
 use crate::plan::{Join, ResultName};
 use crate::points::Points;
-use crate::statement::{Counts, Late, NO_GROUP, SeriesInfo, Settings, Statement};
+use crate::statement::{Counts, Late, NO_GROUP, Relief, SeriesInfo, Settings, Statement};
 use handles::Handles;
 use keys::Key;
 use output::Output;
@@ -88,6 +88,8 @@ struct Held {
     late: Late,
     max_rows: u64,
     flush: bool,
+    /// There is no memory for new keys.
+    closed: bool,
     /// How long a key without points is remembered.
     linger: i64,
     sides: [Rows; 2],
@@ -230,6 +232,35 @@ impl JoinState {
         held.forget_keys(false);
         self.forget_numbers();
         self.held.sides.iter().all(|rows| rows.len() == 0) && self.held.table.is_empty()
+    }
+
+    /// Whether new keys are taken.
+    pub fn set_closed(&mut self, closed: bool) {
+        self.held.closed = closed;
+    }
+
+    /// Makes do with less memory.
+    pub fn relieve(&mut self, now: i64, relief: Relief, counts: &mut Counts, out: &mut Vec<Batch>) {
+        let held = &mut self.held;
+        held.now = now;
+        match relief {
+            Relief::Spare => {}
+            Relief::Flush => {
+                counts.early += (held.live.len() + held.fed.len()) as u64;
+                held.release_all();
+            }
+            Relief::Oldest => held.shed(held.weight / 4 * 3, counts),
+            Relief::All => held.shed(0, counts),
+        }
+        while !self.held.ready.is_empty() {
+            self.close(now, Closing::Due, out);
+        }
+        for side in &mut self.sides {
+            side.relieve(now, Relief::Spare, out);
+        }
+        self.held.sides.iter_mut().filter(|rows| rows.len() > 0).for_each(Rows::tidy);
+        self.held.forget_keys(relief == Relief::All);
+        self.release(now);
     }
 
     /// Lets all that remembers numbers of groups and of sets of tags hear that they changed.

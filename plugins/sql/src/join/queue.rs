@@ -26,6 +26,10 @@ impl Queue {
         self.sorted.is_empty() && self.others.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.sorted.len() + self.others.len()
+    }
+
     pub fn byte_size(&self) -> usize {
         (self.sorted.capacity() + self.others.capacity()) * size_of::<Entry>()
     }

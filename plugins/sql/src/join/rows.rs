@@ -90,6 +90,12 @@ impl Rows {
                 row
             }
             None => {
+                // Doubling would waste up to half of the memory.
+                if self.metas.len() == self.metas.capacity() {
+                    let more = (self.metas.len() / 4).max(64);
+                    self.metas.reserve_exact(more);
+                    self.values.reserve_exact(more * self.width);
+                }
                 self.metas.push(meta);
                 self.values.resize(self.metas.len() * self.width, 0);
                 self.metas.len() as u32 - 1

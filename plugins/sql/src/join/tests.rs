@@ -20,6 +20,7 @@ fn settings() -> Settings {
         late: Late::Drop,
         stamp_end: false,
         max_groups: 100,
+        max_windows: 1024,
         flush: false,
         max_rows: 1000,
     }

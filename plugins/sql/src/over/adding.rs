@@ -2,12 +2,13 @@
 
 use headwater_plugin_api::batch::PointRef;
 
+use super::partitions::Partition;
 use super::run::Pending;
 use super::{CALL_ROWS, Feeding, Making, OverState};
 use crate::accumulate::held::Held;
 use crate::eval;
 use crate::points::Points;
-use crate::statement::{Late, NO_GROUP};
+use crate::statement::{Late, NO_GROUP, Relief};
 use crate::vector::Vector;
 
 impl OverState {
@@ -136,17 +137,53 @@ impl OverState {
             self.tidy();
         }
         if self.partitions.must_flush() {
-            making.counts.early += self.waiting as u64;
-            while self.fill(i64::MAX, i64::MAX, CALL_ROWS, making) {
-                self.emit_all(making);
-            }
-            self.emit_all(making);
-            self.partitions.clear();
-            self.queues = super::queues::Queues::default();
-            self.kept = 0;
+            self.flush(making);
         }
         self.partitions.made_room();
         work.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
+    }
+
+    /// Emits what waits, and begins all partitions anew.
+    fn flush(&mut self, making: &mut Making<'_>) {
+        making.counts.early += self.waiting as u64;
+        while self.fill(i64::MAX, i64::MAX, CALL_ROWS, making) {
+            self.emit_all(making);
+        }
+        self.emit_all(making);
+        self.partitions.clear();
+        self.queues = super::queues::Queues::default();
+        self.kept = 0;
+    }
+
+    /// Whether new partitions are taken.
+    pub fn set_closed(&mut self, closed: bool) {
+        self.partitions.closed = closed;
+    }
+
+    /// Makes do with less memory. Partitions are numbered anew.
+    pub fn relieve(&mut self, making: &mut Making<'_>, relief: Relief) {
+        match relief {
+            Relief::Spare => {}
+            Relief::Flush => self.flush(making),
+            Relief::Oldest => {
+                let most = self.waiting.max(self.kept) / 4 * 3;
+                let max_rows = std::mem::replace(&mut self.max_rows, most);
+                self.bound(making);
+                self.max_rows = max_rows;
+            }
+            Relief::All => {
+                // A partition that only its sums are known of counts as one.
+                let has = |partition: &&Partition| !partition.runs.is_empty();
+                let partitions = self.partitions.list.iter().filter(has).count();
+                making.counts.forgotten += self.kept.max(partitions) as u64;
+                self.flush(making);
+                self.partitions.forget_late();
+            }
+        }
+        self.end(self.now.saturating_sub(self.delay));
+        self.tidy();
+        self.partitions.shrink();
+        self.release();
     }
 
     /// Keeps what waits and what is looked back at within their bounds.

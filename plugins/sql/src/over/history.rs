@@ -95,6 +95,12 @@ impl History {
         Ok(())
     }
 
+    /// Gives back memory that nothing needs.
+    pub fn shrink(&mut self) {
+        self.times.shrink_to_fit();
+        self.values.shrink_to_fit();
+    }
+
     pub fn byte_size(&self) -> usize {
         self.times.capacity() * 8 + self.values.capacity() * size_of::<Held>() + self.heap
     }

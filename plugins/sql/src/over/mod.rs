@@ -213,6 +213,11 @@ impl OverState {
         times.into_iter().flatten().min().unwrap_or(i64::MIN)
     }
 
+    /// Lets the next look at the memory held be a fresh one.
+    pub fn measure_anew(&mut self) {
+        self.size.1 = i64::MIN;
+    }
+
     /// Bytes of memory held.
     pub fn byte_size(&mut self) -> usize {
         let age = self.now.saturating_sub(self.size.1);

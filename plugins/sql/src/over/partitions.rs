@@ -107,6 +107,8 @@ pub struct Partitions {
     /// Partitions that lost their last run since the table was tidied up.
     pub emptied: usize,
     flush: bool,
+    /// There is no memory for new partitions.
+    pub closed: bool,
     /// There are partitions that may be forgotten.
     stale: bool,
     /// Room was made for the batch at hand; what does not fit now is dropped.
@@ -126,6 +128,7 @@ impl Partitions {
             of_rows: Vec::new(),
             emptied: 0,
             flush,
+            closed: false,
             stale: false,
             tidied: false,
             key: Vec::new(),
@@ -141,7 +144,7 @@ impl Partitions {
     }
 
     fn can_make_room(&self) -> bool {
-        !self.tidied && (self.stale || self.flush)
+        !self.tidied && !self.closed && (self.stale || self.flush)
     }
 
     /// Whether waiting points must be emitted to make room.
@@ -157,6 +160,9 @@ impl Partitions {
     /// The partition of the key at hand.
     fn intern(&mut self) -> Option<u32> {
         let hash = bytes_hash(&self.key);
+        if self.closed {
+            return self.table.find(hash, &self.key);
+        }
         let number = self.table.intern(hash, &self.key)?;
         if self.list.len() <= number as usize {
             let covered = match self.memory.is_empty() {
@@ -250,6 +256,23 @@ impl Partitions {
         {
             self.memory.remove(&hash);
         }
+    }
+
+    /// Gives back memory that nothing needs.
+    pub fn shrink(&mut self) {
+        self.of_rows = Vec::new();
+        for partition in &mut self.list {
+            partition.runs.iter_mut().for_each(Run::shrink);
+            partition.runs.shrink_to_fit();
+        }
+        self.memory.shrink_to_fit();
+        self.forgotten.shrink_to_fit();
+    }
+
+    /// Forgets which times were late for partitions that were forgotten.
+    pub fn forget_late(&mut self) {
+        self.memory = HashMap::new();
+        self.forgotten = VecDeque::new();
     }
 
     /// Forgets all partitions and what was late for them.

@@ -100,6 +100,13 @@ impl Run {
             + self.slides.iter().map(Slide::byte_size).sum::<usize>()
     }
 
+    /// Gives back memory that nothing needs.
+    pub fn shrink(&mut self) {
+        self.pending.shrink_to_fit();
+        self.cells.shrink_to_fit();
+        self.history.shrink();
+    }
+
     /// Where it begins, as far as further points are concerned.
     pub fn start(&self) -> i64 {
         self.last.unwrap_or(self.first.0)

@@ -7,6 +7,7 @@ use headwater_plugin_api::testkit::{self, Driven};
 use std::sync::{Arc, Mutex};
 
 mod aggregates;
+mod bounds;
 mod checkpoint;
 mod closing;
 mod hop;

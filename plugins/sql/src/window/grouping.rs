@@ -24,6 +24,8 @@ pub struct Grouping {
     /// A window was closed since the table was tidied up: it may hold groups of the past.
     pub stale: bool,
     flush: bool,
+    /// There is no memory for new groups.
+    pub closed: bool,
     /// Room was made for the batch at hand; what does not fit now is dropped.
     tidied: bool,
     key: Vec<u8>,
@@ -38,6 +40,7 @@ impl Grouping {
             max: settings.max_groups,
             stale: false,
             flush: settings.flush,
+            closed: false,
             tidied: false,
             key: Vec::new(),
         }
@@ -97,7 +100,7 @@ impl Grouping {
             let value = eval::eval(node, &frame, work.results.cx);
             key::write(&mut self.key, value.cell(0));
         }
-        let group = self.table.intern(bytes_hash(&self.key), &self.key)?;
+        let group = self.intern()?;
         if let Some(info) = work.series.value_mut(index) {
             info.group = group;
         }
@@ -119,7 +122,7 @@ impl Grouping {
             }
             // Neighbours often belong together.
             if last_group == NO_GROUP || self.key != last_key {
-                last_group = match self.table.intern(bytes_hash(&self.key), &self.key) {
+                last_group = match self.intern() {
                     Some(group) => group,
                     None if self.can_make_room() => return row,
                     None => NO_GROUP,
@@ -132,8 +135,17 @@ impl Grouping {
         points.rows.len()
     }
 
+    /// The group of the key at hand; `None` if there is no room.
+    fn intern(&mut self) -> Option<u32> {
+        let hash = bytes_hash(&self.key);
+        if self.closed {
+            return self.table.find(hash, &self.key);
+        }
+        self.table.intern(hash, &self.key)
+    }
+
     fn can_make_room(&self) -> bool {
-        !self.tidied && (self.stale || self.flush)
+        !self.tidied && !self.closed && (self.stale || self.flush)
     }
 
     /// Whether open windows must be emitted to make room.

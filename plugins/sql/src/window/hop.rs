@@ -39,14 +39,9 @@ pub struct Hop {
 impl Hop {
     pub fn new(slide: i64, size: i64, settings: &Settings) -> Self {
         let policy = policy(Grid::new(slide, 0), settings);
-        Hop {
-            panes: Hops::new(policy, HopGrid::new(slide, size)),
-            free: Vec::new(),
-            emission: None,
-            early: 0,
-            freed: false,
-            slots: Vec::new(),
-        }
+        let mut panes = Hops::new(policy, HopGrid::new(slide, size));
+        panes.set_max(settings.max_windows as usize);
+        Hop { panes, free: Vec::new(), emission: None, early: 0, freed: false, slots: Vec::new() }
     }
 
     /// Lets the oldest windows close when all panes hold too much: a window has as many as it has
@@ -251,6 +246,16 @@ impl Form for Hop {
             self.recycle_panes(shared);
         }
         self.tidy(shared);
+    }
+
+    fn shed(&mut self, shared: &mut Shared, results: &mut Results<'_>, all: bool) {
+        let count = if all { self.panes.len() } else { self.panes.len().div_ceil(4) };
+        for _ in 0..count {
+            self.panes.force_oldest();
+        }
+        self.close_forced(shared, results);
+        self.panes.expire(false);
+        self.recycle_panes(shared);
     }
 
     fn close(

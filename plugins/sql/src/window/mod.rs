@@ -30,7 +30,7 @@ use crate::emit::Emitter;
 use crate::eval::{self, Context};
 use crate::plan::{Aggregate, Node, Plan, Window};
 use crate::points::Points;
-use crate::statement::{Counts, Late, SeriesInfo, Settings};
+use crate::statement::{Counts, Late, Relief, SeriesInfo, Settings};
 use crate::vector::Vector;
 use emission::Writer;
 use grouping::Grouping;
@@ -89,6 +89,12 @@ trait Form: Send {
     /// Makes room for further groups: by forgetting those of closed windows, and with `flush` by
     /// emitting the open windows early.
     fn make_room(&mut self, shared: &mut Shared, results: &mut Results<'_>, flush: bool);
+    /// Gives back what no open window needs, groups as well.
+    fn reclaim(&mut self, shared: &mut Shared, results: &mut Results<'_>) {
+        self.make_room(shared, results, false);
+    }
+    /// Lets the oldest windows close early, a quarter of them or all.
+    fn shed(&mut self, shared: &mut Shared, results: &mut Results<'_>, all: bool);
     /// Emits the windows that are due; whether groups were numbered anew.
     fn close(
         &mut self,
@@ -211,6 +217,25 @@ impl WindowState {
             self.shared.writer.forget_groups();
         }
         is_empty
+    }
+
+    /// Whether new groups are taken.
+    pub fn set_closed(&mut self, closed: bool) {
+        self.shared.groups.closed = closed;
+    }
+
+    /// Makes do with less memory. Groups are numbered anew.
+    pub fn relieve(&mut self, results: &mut Results<'_>, now: i64, relief: Relief) {
+        match relief {
+            Relief::Spare => {}
+            Relief::Flush => self.form.make_room(&mut self.shared, results, true),
+            Relief::Oldest => self.form.shed(&mut self.shared, results, false),
+            Relief::All => self.form.shed(&mut self.shared, results, true),
+        }
+        self.form.reclaim(&mut self.shared, results);
+        self.release();
+        // What closed early is counted there.
+        self.form.close(&mut self.shared, results, now, Closing::Forced);
     }
 
     /// Writes all that a checkpoint keeps.

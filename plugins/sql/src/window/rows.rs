@@ -137,14 +137,19 @@ impl Rows {
             self.slots.content.clear();
             self.next = 0;
         } else if self.next as usize > TIDY_MIN && self.next as usize > self.windows * 2 {
-            let mut map = vec![NO_GROUP; self.next as usize];
-            for (slot, open) in self.open.iter_mut().flatten().enumerate() {
-                map[open.slot as usize] = slot as u32;
-                open.slot = slot as u32;
-            }
-            self.next = self.windows as u32;
-            self.slots.renumber(&self.aggregate, &map);
+            self.compact();
         }
+    }
+
+    /// Gives up the slots of windows that were emitted.
+    fn compact(&mut self) {
+        let mut map = vec![NO_GROUP; self.next as usize];
+        for (slot, open) in self.open.iter_mut().flatten().enumerate() {
+            map[open.slot as usize] = slot as u32;
+            open.slot = slot as u32;
+        }
+        self.next = self.windows as u32;
+        self.slots.renumber(&self.aggregate, &map);
     }
 
     /// Lets all windows end as they are, in the order of their groups' keys.
@@ -253,6 +258,19 @@ impl Form for Rows {
         }
         self.emit(shared, results);
         self.tidy(shared);
+    }
+
+    fn reclaim(&mut self, shared: &mut Shared, results: &mut Results<'_>) {
+        self.make_room(shared, results, false);
+        if self.next as usize > self.windows {
+            self.compact();
+        }
+        self.open.shrink_to_fit();
+    }
+
+    fn shed(&mut self, shared: &mut Shared, results: &mut Results<'_>, _all: bool) {
+        // Who comes first by time says little here.
+        self.make_room(shared, results, true);
     }
 
     fn close(

@@ -24,6 +24,8 @@ const NO_SLOT: u32 = u32::MAX;
 /// Sessions by group.
 pub struct Session {
     sessions: Sessions,
+    /// How many may be open.
+    max: usize,
     gap: i64,
     slots: Slots,
     /// The last call had no room for all rows.
@@ -41,6 +43,7 @@ impl Session {
         let policy = policy(Grid::new(gap, 0), settings);
         Session {
             sessions: Sessions::new(policy, gap, max, groups),
+            max,
             gap,
             slots: Slots::new(aggregate),
             more: false,
@@ -79,6 +82,10 @@ impl Session {
                 }
                 SessionPlace::Future => {
                     work.results.counts.future += 1;
+                    NO_SLOT
+                }
+                SessionPlace::Full if shared.groups.closed => {
+                    work.results.counts.overflow += 1;
                     NO_SLOT
                 }
                 SessionPlace::Full => return,
@@ -160,6 +167,7 @@ impl Form for Session {
         points: MakePoints<'_, 'a>,
     ) {
         let groups = std::mem::take(&mut shared.groups.of_rows);
+        self.sessions.set_max(if shared.groups.closed { 0 } else { self.max });
         let mut slots = self.slots.take_list();
         let mut from = 0;
         while from < rows.len() {
@@ -201,6 +209,25 @@ impl Form for Session {
             self.emit(shared, results, closed);
         }
         self.tidy(shared);
+    }
+
+    fn reclaim(&mut self, shared: &mut Shared, _results: &mut Results<'_>) {
+        self.compact();
+        if let Some(map) = self.sessions.compact_all() {
+            self.slots.renumber(&self.aggregate, &map);
+        }
+        self.tidy(shared);
+    }
+
+    fn shed(&mut self, shared: &mut Shared, results: &mut Results<'_>, all: bool) {
+        if all {
+            return self.make_room(shared, results, true);
+        }
+        // An eighth each time.
+        self.sessions.force_oldest();
+        self.sessions.force_oldest();
+        let closed = self.take(shared, Closing::Forced, usize::MAX);
+        self.emit(shared, results, closed);
     }
 
     fn close(

@@ -63,13 +63,9 @@ pub fn is_untidy(shared: &Shared, held: &[&mut Accumulators]) -> bool {
 
 impl Tumbling {
     pub fn new(size: i64, offset: i64, settings: &Settings) -> Self {
-        Tumbling {
-            windows: Windows::new(policy(Grid::new(size, offset), settings)),
-            free: None,
-            emission: None,
-            early: 0,
-            slots: Vec::new(),
-        }
+        let mut windows = Windows::new(policy(Grid::new(size, offset), settings));
+        windows.set_max(settings.max_windows as usize);
+        Tumbling { windows, free: None, emission: None, early: 0, slots: Vec::new() }
     }
 
     /// Lets the oldest windows close when all of them hold too much.
@@ -245,6 +241,15 @@ impl Form for Tumbling {
         }
         tidy(shared, self.windows.contents().collect());
         self.free = None;
+    }
+
+    fn shed(&mut self, shared: &mut Shared, results: &mut Results<'_>, all: bool) {
+        let count = if all { self.windows.len() } else { self.windows.len().div_ceil(4) };
+        for _ in 0..count {
+            self.windows.force_oldest();
+        }
+        self.close_forced(shared, results);
+        while self.windows.expire().is_some() {}
     }
 
     fn close(

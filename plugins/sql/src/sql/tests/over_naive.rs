@@ -139,6 +139,7 @@ fn settings() -> Settings {
         late: Late::Drop,
         stamp_end: false,
         max_groups: 1000,
+        max_windows: 1024,
         flush: false,
         max_rows: 100_000,
     }
