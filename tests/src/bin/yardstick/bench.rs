@@ -8,6 +8,7 @@ use crate::case::{Case, Check, Group, Shape};
 use crate::cases::{DESIGN, cases};
 use crate::compare;
 use crate::figure::{Bar, Figure, Limit, Spread};
+use crate::live;
 use crate::made::Made;
 use crate::operator;
 use crate::options::Options;
@@ -289,6 +290,10 @@ impl<'a> Bench<'a> {
         let mut add = |name: &str, group: Group, measured: Result<Outcome, String>| {
             outcomes.push(Outcome::or_failed(name, group, measured));
         };
+        if self.options.wants(Group::Sql, live::NAME) {
+            self.say(live::NAME);
+            add(live::NAME, Group::Sql, live::measure(&self.program, &self.options.load));
+        }
         if self.options.wants(Group::Idle, rest::SIZE) {
             add(rest::SIZE, Group::Idle, rest::size(&self.program));
         }
@@ -348,7 +353,8 @@ pub fn list() -> String {
         }
         match group {
             Group::Core => say(operator::NAME, operator::ABOUT),
-            Group::Shape | Group::Sql => {}
+            Group::Shape => {}
+            Group::Sql => say(live::NAME, live::ABOUT),
             Group::Scale => {
                 say("two workers against one: ...", "pairs of the rows above");
                 say("dynamic against static: ...", "with --static: instructions of core rows");

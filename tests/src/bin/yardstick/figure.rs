@@ -69,6 +69,10 @@ figures! {
     AfterRatio "after_ratio" "after, of the start" Times,
     SilenceSeconds "silence_ms" "silence until then" Milliseconds,
     Speedup "speedup" "ratio" Times,
+    GroupBytes "group_bytes" "resident bytes a group" Count,
+    CheckpointBytes "checkpoint_bytes" "a checkpoint" Mib,
+    EncodeTime "encode_ms" "the stream stands still for it" Milliseconds,
+    StoreTime "store_ms" "until it is on the disk" Milliseconds,
     NanosPerPoint "nanos_per_point" "CPU time a point" Nanoseconds,
 }
 

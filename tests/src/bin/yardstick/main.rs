@@ -10,6 +10,7 @@ mod compare;
 mod counters;
 mod feed;
 mod figure;
+mod live;
 mod made;
 mod operator;
 mod options;
