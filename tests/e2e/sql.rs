@@ -88,6 +88,44 @@ fn every_form_of_rows() {
 }
 
 #[test]
+fn rows_that_know_of_others() {
+    let folder = Folder::new();
+    folder.write(
+        "all.influx",
+        "cpu,host=a usage=10 1700000000000000000\n\
+         cpu,host=a usage=20 1700000001000000000\n\
+         cpu,host=b usage=5 1700000001500000000\n\
+         cpu,host=a usage=50 1700000002000000000\n\
+         deploy,host=a version=\"1.2\" 1700000000500000000\n",
+    );
+    let table = |query| rows(&folder, &["--output", "table", query, "all.influx"]);
+    assert_eq!(
+        table(
+            "SELECT host, usage, usage - lag(usage) OVER (PARTITION BY host) AS step, \
+             avg(usage) OVER (PARTITION BY host ROWS 1 PRECEDING) AS mean FROM cpu"
+        ),
+        "host  usage  step  mean\n\
+         a      10.0        10.0\n\
+         a      20.0  10.0  15.0\n\
+         b       5.0         5.0\n\
+         a      50.0  30.0  35.0\n"
+    );
+    assert_eq!(
+        table(
+            "SELECT c.host, c.usage, d.version FROM cpu c ASOF LEFT JOIN deploy d \
+             MATCH_CONDITION (c.time >= d.time) ON c.host = d.host WHERE c.usage > 5"
+        ),
+        "host  usage  version\n\
+         a      10.0\n\
+         a      20.0  1.2\n\
+         a      50.0  1.2\n"
+    );
+    let refused = run(&folder, &["SELECT a.x FROM a JOIN b ON a.i = b.i", "all.influx"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.err.contains("the join has no bound in time"), "{}", refused.err);
+}
+
+#[test]
 fn the_examples_of_the_readme() {
     let folder = Folder::new();
     folder.write(
