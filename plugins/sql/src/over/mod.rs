@@ -27,13 +27,14 @@ mod state;
 
 use headwater_plugin_api::batch::{Batch, PointRef};
 use headwater_plugin_api::plugin::Control;
-use headwater_plugin_api::window::{Closing, Feed, SeriesCache, Sources};
+use headwater_plugin_api::window::{Closing, Feed, Sources};
 
 use crate::accumulate::held::Held;
 use crate::emit::Emitter;
 use crate::eval::{self, Context};
 use crate::plan::{Over, Plan};
 use crate::points::Points;
+use crate::series::SeriesValues;
 use crate::statement::{Counts, Late, NO_GROUP, Relief, SeriesInfo, Settings};
 use crate::vector::Vector;
 use batches::Batches;
@@ -68,7 +69,7 @@ pub struct Feeding<'w> {
     pub plan: &'w Plan,
     pub batch: &'w Batch,
     pub feed: &'w Feed,
-    pub series: &'w mut SeriesCache<SeriesInfo>,
+    pub series: &'w mut SeriesValues<SeriesInfo>,
 }
 
 /// The points of a statement with window functions.
@@ -369,7 +370,7 @@ impl OverState {
             self.flush(making);
         }
         self.partitions.made_room();
-        work.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
+        work.series.each_mut().for_each(|info| info.group = NO_GROUP);
     }
 
     /// Emits what waits, and begins all partitions anew.
