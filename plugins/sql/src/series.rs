@@ -6,8 +6,9 @@ use headwater_plugin_api::window::SeriesNumbers;
 
 /// Values by the numbers of one table.
 struct Values<T> {
-    list: Vec<Option<T>>,
-    /// How many there are.
+    list: Vec<T>,
+    /// Which of them were made; the others stand for series that did not come since.
+    made: Vec<bool>,
     filled: usize,
     /// The table's.
     epoch: u64,
@@ -15,13 +16,13 @@ struct Values<T> {
 
 impl<T> Default for Values<T> {
     fn default() -> Self {
-        Values { list: Vec::new(), filled: 0, epoch: 0 }
+        Values { list: Vec::new(), made: Vec::new(), filled: 0, epoch: 0 }
     }
 }
 
-impl<T> Values<T> {
+impl<T: Default> Values<T> {
     fn byte_size(&self) -> usize {
-        self.list.capacity() * size_of::<Option<T>>()
+        self.list.capacity() * size_of::<T>() + self.made.capacity()
     }
 
     /// Values for all numbers below `len`; those that have none yet get one.
@@ -48,22 +49,26 @@ impl<T> Values<T> {
     ) {
         if self.epoch != epoch {
             if self.list.capacity() > SeriesNumbers::MAX + SeriesNumbers::MAX / 2 {
-                self.list = Vec::new();
+                (self.list, self.made) = (Vec::new(), Vec::new());
             }
             self.list.clear();
+            self.made.clear();
             (self.filled, self.epoch) = (0, epoch);
         }
         if self.list.len() < len {
             let more = len - self.list.len();
             if self.list.capacity() < len {
-                self.list.reserve_exact(more.max(self.list.len() / 4).max(16));
+                let more = more.max(self.list.len() / 4).max(16);
+                self.list.reserve_exact(more);
+                self.made.reserve_exact(more);
             }
-            self.list.resize_with(len, || None);
+            self.list.resize_with(len, T::default);
+            self.made.resize(len, false);
         }
         for (index, number) in numbers.iter().enumerate() {
-            let value = &mut self.list[*number as usize];
-            if value.is_none() {
-                *value = Some(make(&batch.series(index as u32)));
+            let number = *number as usize;
+            if !std::mem::replace(&mut self.made[number], true) {
+                self.list[number] = make(&batch.series(index as u32));
                 self.filled += 1;
             }
         }
@@ -100,7 +105,7 @@ impl<T> Default for SeriesValues<T> {
     }
 }
 
-impl<T> SeriesValues<T> {
+impl<T: Default> SeriesValues<T> {
     /// The batch at hand comes with numbers; [`give_back`](Self::give_back) must follow.
     pub fn lend(&mut self, from: &mut SeriesNumbers) {
         self.lent = Some((from.epoch(), from.len()));
@@ -146,26 +151,26 @@ impl<T> SeriesValues<T> {
 
     /// The values of all series of the batch at hand, in the order of its table.
     pub fn batch_values(&self) -> impl Iterator<Item = Option<&T>> {
-        self.numbers.iter().map(|number| self.values.list.get(*number as usize)?.as_ref())
+        self.numbers.iter().map(|number| self.values.list.get(*number as usize))
     }
 
     /// The value of a series of the batch at hand, by its index there.
     #[inline]
     pub fn value(&self, index: u32) -> Option<&T> {
         let number = *self.numbers.get(index as usize)?;
-        self.values.list.get(number as usize)?.as_ref()
+        self.values.list.get(number as usize)
     }
 
     /// As [`value`](Self::value), to be changed.
     #[inline]
     pub fn value_mut(&mut self, index: u32) -> Option<&mut T> {
         let number = *self.numbers.get(index as usize)?;
-        self.values.list.get_mut(number as usize)?.as_mut()
+        self.values.list.get_mut(number as usize)
     }
 
     /// All values that are remembered, to be changed.
     pub fn each_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.values.list.iter_mut().chain(&mut self.others.list).flatten()
+        self.values.list.iter_mut().chain(&mut self.others.list)
     }
 }
 
@@ -220,7 +225,7 @@ mod tests {
         // One that comes later meets what is numbered already.
         assert_eq!(look(&mut b, Some(&mut shared), 12..13), 1);
         assert_eq!(look(&mut b, Some(&mut shared), 0..15), 14);
-        a.each_mut().for_each(|value| assert!(value.parse::<usize>().is_ok()));
+        b.each_mut().for_each(|value| assert!(value.parse::<usize>().is_ok()));
         assert_eq!(a.each_mut().count(), 30);
         a.release();
         assert_eq!(a.byte_size(), 0);

@@ -70,6 +70,7 @@ pub struct Counts {
 }
 
 /// What is known of a series.
+#[derive(Default)]
 pub struct SeriesInfo {
     /// The statement reads its measurement.
     pub reads: bool,
