@@ -40,6 +40,11 @@ impl Groups {
         self.hashes.len() >= self.max as usize
     }
 
+    /// How many groups there is memory for.
+    pub(super) fn capacity(&self) -> usize {
+        self.hashes.capacity()
+    }
+
     /// Changes how many groups fit.
     pub fn set_max(&mut self, max: u32) {
         self.max = max.min(u32::MAX - 1);

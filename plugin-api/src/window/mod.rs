@@ -16,7 +16,8 @@
 //! - [`Ranges`]: which windows were emitted, in bounded memory.
 //! - [`Groups`]: a table from group keys to dense numbers.
 //! - [`codec`]: how their states are written.
-//! - [`SeriesCache`]: what depends on a series alone, worked out once.
+//! - [`SeriesCache`]: what depends on a series alone, worked out once; [`SeriesNumbers`]: the same look-up
+//!   for several.
 //!
 //! No clock is read here: `now` is an argument everywhere, in nanoseconds since the epoch.
 
@@ -35,7 +36,7 @@ pub use grid::{Grid, Span};
 pub use groups::Groups;
 pub use hops::{HopGrid, HopPlace, HopReady, Hops};
 pub use ranges::Ranges;
-pub use series::SeriesCache;
+pub use series::{SeriesCache, SeriesNumbers};
 pub use sessions::{ClosedSession, SessionPlace, Sessions};
 pub use sources::{Feed, Reached, Sources};
 pub use windows::{Closing, Place, Policy, Ready, Windows};

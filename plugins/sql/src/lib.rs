@@ -17,6 +17,7 @@ mod over;
 mod parse;
 mod plan;
 mod points;
+mod series;
 pub mod sql;
 mod stateful;
 mod statement;

@@ -6,7 +6,7 @@ use headwater_plugin_api::config::{Duration, Size};
 use headwater_plugin_api::plugin::{
     Context, Control, Counter, Error, Gauge, Host, Outcome, Plugin, Processor, Sink,
 };
-use headwater_plugin_api::window::Closing;
+use headwater_plugin_api::window::{Closing, SeriesNumbers};
 
 use crate::bind::{self, Options};
 use crate::checkpoint::{Checkpoint, Resumed};
@@ -149,6 +149,8 @@ pub struct Sql {
     /// Rows of the last checkpoint that are to be sent again.
     resent: Vec<Batch>,
     bytes: Bytes,
+    /// The series of the batches that all statements read.
+    series: SeriesNumbers,
     host: Host,
     metrics: Metrics,
 }
@@ -439,6 +441,7 @@ impl Plugin for Sql {
             checkpoint,
             resent: Vec::new(),
             bytes,
+            series: SeriesNumbers::default(),
             host,
             metrics,
         })
@@ -504,7 +507,9 @@ impl Processor for Sql {
         self.resume(now);
         let mut made = Vec::new();
         self.close(now, Closing::Due, &mut made);
-        self.bound_bytes(now, &mut made);
+        if self.bytes.is_near() {
+            self.bound_bytes(now, &mut made);
+        }
         self.end(now, made, false, out);
         if let Some(checkpoint) = &mut self.checkpoint {
             checkpoint.tick(now, &mut self.statements);
@@ -512,6 +517,9 @@ impl Processor for Sql {
         let mut holds = false;
         for statement in &mut self.statements {
             holds |= statement.rest(now);
+        }
+        if !self.statements.iter().any(Statement::is_fed) {
+            self.series.release();
         }
         self.gauges();
         let Some(pace) = self.pace else {
@@ -570,21 +578,31 @@ impl Sql {
     /// those behind them. Whether any took a point.
     fn run(&mut self, now: i64, first: usize, batch: &Batch, out: &mut Vec<Batch>) -> bool {
         let mut took = false;
+        if first == 0 {
+            self.series.prepare(batch, |_| {});
+        }
         for at in first..self.statements.len() {
             let is_hidden = self.statements[at].plan().reads.is_hidden();
             if first > 0 && !self.reads(at, batch) || is_hidden {
                 continue;
             }
             let mut made = Vec::new();
+            let waits = self.statements[at].sources().is_some();
+            let (statement, series) = (&mut self.statements[at], &mut self.series);
+            // The series of other statements' rows are the business of those who read them.
+            let mut apply = |batch: &Batch| match first {
+                0 => statement.apply_numbered(now, batch, series, &mut made),
+                _ => statement.apply(now, batch, &mut made),
+            };
             took |= match &mut self.checkpoint {
-                Some(checkpoint) if self.statements[at].sources().is_some() => {
+                Some(checkpoint) if waits => {
                     let mut bare = batch.clone();
                     let delivery = bare.take_delivery();
-                    let took = self.statements[at].apply(now, &bare, &mut made);
+                    let took = apply(&bare);
                     checkpoint.hold(delivery, took);
                     took
                 }
-                _ => self.statements[at].apply(now, batch, &mut made),
+                _ => apply(batch),
             };
             self.pass_on(now, at, made, out);
         }
@@ -679,7 +697,8 @@ impl Sql {
     }
 
     fn gauges(&mut self) {
-        let (mut windows, mut held, mut groups, mut bytes, mut lag) = (0, 0, 0, 0, 0);
+        let (mut windows, mut held, mut groups, mut lag) = (0, 0, 0, 0);
+        let mut bytes = self.series.byte_size();
         for statement in &mut self.statements {
             bytes += statement.byte_size();
             if let Some(join) = statement.join() {

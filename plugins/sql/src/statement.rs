@@ -6,7 +6,7 @@ use headwater_plugin_api::batch::layout::Row;
 use headwater_plugin_api::batch::{Batch, PointRef, SeriesRef};
 use headwater_plugin_api::plugin::Control;
 use headwater_plugin_api::window::codec::{Read, Reader};
-use headwater_plugin_api::window::{Closing, SeriesCache, Sources};
+use headwater_plugin_api::window::{Closing, SeriesNumbers, Sources};
 
 use crate::emit::{self, Base, Column, Emitted, Emitter};
 use crate::error::Failures;
@@ -15,6 +15,7 @@ use crate::join::{self, JoinState, Selected};
 use crate::over::{Feeding, Making, OverState};
 use crate::plan::{Action, Output, Plan, ResultName, Window};
 use crate::points::{OneSeries, Points, SERIES_FILTERS, ShapePlans};
+use crate::series::SeriesValues;
 use crate::stateful::Stateful;
 use crate::watch::Watch;
 use crate::window::{Results, WindowState, Work};
@@ -69,6 +70,7 @@ pub struct Counts {
 }
 
 /// What is known of a series.
+#[derive(Default)]
 pub struct SeriesInfo {
     /// The statement reads its measurement.
     pub reads: bool,
@@ -92,7 +94,7 @@ const SKIPPED: u32 = u32::MAX - 1;
 /// A statement at work.
 pub struct Statement {
     plan: Arc<Plan>,
-    series: SeriesCache<SeriesInfo>,
+    series: SeriesValues<SeriesInfo>,
     shapes: ShapePlans,
     emitter: Emitter,
     watch: Watch,
@@ -151,7 +153,7 @@ impl Statement {
             watch: Watch::new(&plan),
             join,
             plan: Arc::new(plan),
-            series: SeriesCache::default(),
+            series: SeriesValues::default(),
             shapes: ShapePlans::default(),
             emitter: Emitter::default(),
             window,
@@ -191,7 +193,7 @@ impl Statement {
     }
 
     /// What it knows of its series, which becomes void when groups are numbered anew.
-    pub fn series_mut(&mut self) -> &mut SeriesCache<SeriesInfo> {
+    pub fn series_mut(&mut self) -> &mut SeriesValues<SeriesInfo> {
         &mut self.series
     }
 
@@ -245,18 +247,45 @@ impl Statement {
         reports
     }
 
-    /// Takes a batch and adds what comes of it at once; windows are emitted by [`close`](Self::close).
-    /// Whether it took any point.
-    pub fn apply(&mut self, now: i64, batch: &Batch, out: &mut Vec<Batch>) -> bool {
+    /// As [`apply`](Self::apply), for a batch whose series others look up as well: `numbers` was told
+    /// of it.
+    pub fn apply_numbered(
+        &mut self,
+        now: i64,
+        batch: &Batch,
+        numbers: &mut SeriesNumbers,
+        out: &mut Vec<Batch>,
+    ) -> bool {
+        if let Some(join) = &mut self.join {
+            let took = join.apply(now, batch, Some(numbers), out);
+            return self.note(now, batch, took);
+        }
+        self.series.lend(numbers);
+        let took = self.apply(now, batch, out);
+        self.series.give_back(numbers);
+        took
+    }
+
+    /// Takes note of when a join's points came.
+    fn note(&mut self, now: i64, batch: &Batch, took: bool) -> bool {
         if !batch.is_empty() {
             self.fed = Some(now);
         }
+        if took {
+            self.took = Some(now);
+        }
+        took
+    }
+
+    /// Takes a batch and adds what comes of it at once; windows are emitted by [`close`](Self::close).
+    /// Whether it took any point.
+    pub fn apply(&mut self, now: i64, batch: &Batch, out: &mut Vec<Batch>) -> bool {
         if let Some(join) = &mut self.join {
-            let took = join.apply(now, batch, out);
-            if took {
-                self.took = Some(now);
-            }
-            return took;
+            let took = join.apply(now, batch, None, out);
+            return self.note(now, batch, took);
+        }
+        if !batch.is_empty() {
+            self.fed = Some(now);
         }
         let plan = Arc::clone(&self.plan);
         let feed = self.window.as_mut().map(|window| window.observe(now, batch));
@@ -338,8 +367,22 @@ impl Statement {
     }
 
     /// Hands the points that it reads and that pass its filters to `take`, those of a shape at a
-    /// time. Whether there were any.
+    /// time. Whether there were any. `numbers` as in [`apply_numbered`](Self::apply_numbered).
     pub fn select_each(
+        &mut self,
+        now: i64,
+        batch: &Batch,
+        numbers: Option<&mut SeriesNumbers>,
+        take: impl FnMut(Selected<'_, '_>),
+    ) -> bool {
+        let Some(numbers) = numbers else { return self.select_all(now, batch, take) };
+        self.series.lend(numbers);
+        let took = self.select_all(now, batch, take);
+        self.series.give_back(numbers);
+        took
+    }
+
+    fn select_all(
         &mut self,
         now: i64,
         batch: &Batch,
@@ -580,7 +623,7 @@ impl Statement {
             _ => return,
         };
         if groups_changed {
-            self.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
+            self.series.each_mut().for_each(|info| info.group = NO_GROUP);
         }
         self.counts.failures.add(&cx.failures);
     }
@@ -608,10 +651,15 @@ impl Statement {
             let done = self.window.as_mut().is_none_or(Stateful::release);
             if done && self.join.as_mut().is_none_or(|join| join.release(now)) {
                 self.took = None;
-                self.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
+                self.series.each_mut().for_each(|info| info.group = NO_GROUP);
             }
         }
         self.fed.is_some() || self.took.is_some()
+    }
+
+    /// Whether it has points that came lately: what is known of their series is of use.
+    pub fn is_fed(&self) -> bool {
+        self.fed.is_some()
     }
 
     /// Bytes of memory held, small things aside.

@@ -123,7 +123,7 @@ impl Held {
                 };
                 let group = if has_key { self.group(&scratch) } else { NO_KEY };
                 if std::mem::take(&mut self.renumbered[side]) {
-                    let infos = series.values_mut().iter_mut();
+                    let infos = series.each_mut();
                     infos.for_each(|info| info.group = NO_GROUP);
                 }
                 if keys_by_series

@@ -30,12 +30,13 @@ use std::sync::Arc;
 use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::batch::layout::Row;
 use headwater_plugin_api::plugin::Control;
-use headwater_plugin_api::window::{Closing, Groups, SeriesCache, Sources};
+use headwater_plugin_api::window::{Closing, Groups, SeriesNumbers, Sources};
 
 use crate::emit::Emitter;
 use crate::eval::Context;
 use crate::plan::{Join, ResultName};
 use crate::points::Points;
+use crate::series::SeriesValues;
 use crate::statement::{Counts, Late, NO_GROUP, Relief, SeriesInfo, Settings, Statement};
 use handles::Handles;
 use keys::Key;
@@ -50,7 +51,7 @@ const NO_KEY: u32 = u32::MAX - 2;
 pub struct Selected<'s, 'a> {
     pub points: Points<'a>,
     pub keys_by_series: bool,
-    pub series: &'s mut SeriesCache<SeriesInfo>,
+    pub series: &'s mut SeriesValues<SeriesInfo>,
     pub emitter: &'s mut Emitter,
     pub counts: &'s mut Counts,
     pub cx: &'s mut Context,
@@ -272,14 +273,20 @@ impl JoinState {
                 self.output.forget();
             }
             if groups || sets {
-                let infos = side.series_mut().values_mut().iter_mut();
+                let infos = side.series_mut().each_mut();
                 infos.for_each(|info| (info.group, info.carried) = (NO_GROUP, NO_GROUP));
             }
         }
     }
 
     /// Takes a batch. Points that come too late are passed on if the options say so.
-    pub fn apply(&mut self, now: i64, batch: &Batch, out: &mut Vec<Batch>) -> bool {
+    pub fn apply(
+        &mut self,
+        now: i64,
+        batch: &Batch,
+        mut numbers: Option<&mut SeriesNumbers>,
+        out: &mut Vec<Batch>,
+    ) -> bool {
         let feed = self.sources.observe(now, batch);
         if batch.is_empty() {
             return false;
@@ -294,10 +301,10 @@ impl JoinState {
         let mut took = false;
         for (at, side) in self.sides.iter_mut().enumerate() {
             if std::mem::take(&mut held.renumbered[at]) {
-                let infos = side.series_mut().values_mut().iter_mut();
+                let infos = side.series_mut().each_mut();
                 infos.for_each(|info| info.group = NO_GROUP);
             }
-            took |= side.select_each(now, batch, |selected| {
+            took |= side.select_each(now, batch, numbers.as_deref_mut(), |selected| {
                 held.take(at, selected, &feed, handle, out);
             });
         }

@@ -85,7 +85,7 @@ fn a_run_goes_on_where_it_was_written() {
                 let batch = batch(1000 + second, &mut random);
                 let now = (1000 + second) * S;
                 for (join, out) in [(&mut whole, &mut expected), (&mut parts, &mut made)] {
-                    join.apply(now, &batch, out);
+                    join.apply(now, &batch, None, out);
                     join.close(now, Closing::Due, out);
                 }
                 if random >> 40 & 3 == 0 {
@@ -119,7 +119,7 @@ fn what_is_no_state_is_refused() {
     let mut random = 7;
     let mut join = state(QUERIES[0]);
     for second in 0..5 {
-        join.apply((1000 + second) * S, &batch(1000 + second, &mut random), &mut Vec::new());
+        join.apply((1000 + second) * S, &batch(1000 + second, &mut random), None, &mut Vec::new());
     }
     let mut bytes = Vec::new();
     join.write(&mut bytes);

@@ -140,7 +140,7 @@ impl OverState {
             self.flush(making);
         }
         self.partitions.made_room();
-        work.series.values_mut().iter_mut().for_each(|info| info.group = NO_GROUP);
+        work.series.each_mut().for_each(|info| info.group = NO_GROUP);
     }
 
     /// Emits what waits, and begins all partitions anew.

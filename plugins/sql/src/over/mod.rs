@@ -30,11 +30,12 @@ mod state;
 
 use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::plugin::Control;
-use headwater_plugin_api::window::{Feed, SeriesCache, Sources};
+use headwater_plugin_api::window::{Feed, Sources};
 
 use crate::emit::Emitter;
 use crate::eval::Context;
 use crate::plan::{Over, Plan};
+use crate::series::SeriesValues;
 use crate::statement::{Counts, Late, NO_GROUP, SeriesInfo, Settings};
 use batches::Batches;
 use layout::Layout;
@@ -67,7 +68,7 @@ pub struct Feeding<'w> {
     pub plan: &'w Plan,
     pub batch: &'w Batch,
     pub feed: &'w Feed,
-    pub series: &'w mut SeriesCache<SeriesInfo>,
+    pub series: &'w mut SeriesValues<SeriesInfo>,
 }
 
 /// The points of a statement with window functions.

@@ -48,6 +48,11 @@ impl Bytes {
             || self.batches >= BATCHES && self.came >= self.used.min(self.max) / SHARE
     }
 
+    /// Whether the memory is to be added up although no more batches came: it may be much.
+    pub fn is_near(&self) -> bool {
+        self.closed || self.used.saturating_add(self.came.saturating_mul(16)) > self.max / 2
+    }
+
     /// Beyond this the oldest windows close early.
     fn hard(&self) -> usize {
         self.max.saturating_add(self.max / 4)
@@ -55,11 +60,10 @@ impl Bytes {
 }
 
 impl Sql {
-    /// Bytes that each statement holds.
-    fn measure(&mut self) -> Vec<usize> {
-        let sizes: Vec<usize> = self.statements.iter_mut().map(|s| s.measure()).collect();
-        self.bytes.used = sizes.iter().sum();
-        sizes
+    /// Adds up what all statements hold.
+    fn measure(&mut self) {
+        let statements = self.statements.iter_mut().map(|statement| statement.measure());
+        self.bytes.used = statements.sum::<usize>() + self.series.byte_size();
     }
 
     /// Keeps the memory of all statements within its bound.
@@ -71,6 +75,7 @@ impl Sql {
             let (spared, left) = self.bytes.spared;
             let long_ago = now < spared || now.saturating_sub(spared) >= SPARE_NS;
             if self.bytes.used > hard || long_ago || self.bytes.used - max / 16 > left {
+                self.series.release();
                 for at in 0..self.statements.len() {
                     self.relieve(now, at, Relief::Spare, out);
                 }
@@ -96,10 +101,10 @@ impl Sql {
     fn relieve_until(&mut self, now: i64, most: usize, reliefs: &[Relief], out: &mut Vec<Batch>) {
         let mut done = vec![0; self.statements.len()];
         while self.bytes.used > most {
-            let sizes = self.measure();
-            let left = |at: &usize| done[*at] < reliefs.len();
-            let largest = (0..sizes.len()).filter(left).max_by_key(|at| sizes[*at]);
-            let Some(at) = largest.filter(|_| self.bytes.used > most) else { return };
+            let statements = self.statements.iter_mut().enumerate();
+            let left = statements.filter(|(at, _)| done[*at] < reliefs.len());
+            let sizes = left.map(|(at, statement)| (statement.measure(), at));
+            let Some((_, at)) = sizes.max() else { return };
             self.relieve(now, at, reliefs[done[at]], out);
             done[at] += 1;
             self.measure();

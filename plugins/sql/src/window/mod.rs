@@ -23,13 +23,14 @@ mod tumbling;
 use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::plugin::Control;
 use headwater_plugin_api::window::codec::{Read, Reader};
-use headwater_plugin_api::window::{Closing, Feed, SeriesCache, Sources};
+use headwater_plugin_api::window::{Closing, Feed, Sources};
 
 use crate::accumulate::Accumulators;
 use crate::emit::Emitter;
 use crate::eval::{self, Context};
 use crate::plan::{Aggregate, Node, Plan, Window};
 use crate::points::Points;
+use crate::series::SeriesValues;
 use crate::statement::{Counts, Late, Relief, SeriesInfo, Settings};
 use crate::vector::Vector;
 use emission::Writer;
@@ -52,7 +53,7 @@ pub struct Work<'w> {
     pub plan: &'w Plan,
     pub batch: &'w Batch,
     pub feed: &'w Feed,
-    pub series: &'w mut SeriesCache<SeriesInfo>,
+    pub series: &'w mut SeriesValues<SeriesInfo>,
     pub results: Results<'w>,
 }
 
@@ -311,7 +312,7 @@ impl WindowState {
 impl Work<'_> {
     /// Groups were numbered anew.
     fn forget_groups(&mut self) {
-        let infos = self.series.values_mut().iter_mut();
+        let infos = self.series.each_mut();
         infos.for_each(|info| info.group = crate::statement::NO_GROUP);
     }
 }

@@ -117,6 +117,30 @@ FROM cpu WHERE usage_user > 50 AND cpu <> 'cpu0' '''";
 const WHERE_WINDOW: &str = "drop_original = true\nquery = '''
 SELECT host, avg(usage_user + usage_system) AS busy, max(100 - usage_idle) AS used
 FROM cpu WHERE usage_user > 50 AND cpu <> 'cpu0' GROUP BY time('10s'), host'''";
+const HOP: &str = "drop_original = true\nquery = '''
+SELECT host, count(*) AS n, avg(usage_user) AS mean, max(usage_user) AS high
+FROM cpu GROUP BY hop('2s', '10s'), host'''";
+const SESSION: &str = "drop_original = true\nquery = '''
+SELECT host, count(*) AS n, avg(usage_user) AS mean, max(usage_user) AS high
+FROM cpu GROUP BY session('50ms'), host'''";
+const OVER: &str = "drop_original = true\nquery = '''
+SELECT host, cpu, usage_user - avg(usage_user) OVER (PARTITION BY host, cpu ROWS 9 PRECEDING) AS away
+FROM cpu'''";
+const ASOF: &str = "drop_original = true\nquery = '''
+SELECT a.host, a.cpu, a.usage_user - b.usage_user AS more
+FROM cpu a ASOF JOIN cpu b MATCH_CONDITION (a.time > b.time) ON a.host = b.host AND a.cpu = b.cpu'''";
+
+/// So many statements over one stream.
+fn statements(count: usize) -> String {
+    let one = |number: usize| {
+        format!(
+            "CREATE STREAM s{number} AS SELECT host, count(*) AS n, avg(usage_user) AS mean
+             FROM * GROUP BY time('10s'), host;"
+        )
+    };
+    let all: String = (0..count).map(one).collect();
+    format!("drop_original = true\nquery = '''{all}'''")
+}
 
 guards! {
     "parse_influx": Typical, same, |source| parse(source, testkit::parser::<InfluxParser>("")?);
@@ -137,6 +161,12 @@ guards! {
     "basicstats": Typical, some, aggregate;
     "sql_window": Typical, some, |source| stage::<Sql>(source, WINDOW);
     "sql_window_where": Typical, some, |source| stage::<Sql>(source, WHERE_WINDOW);
+    "sql_1_statement": Typical, some, |source| stage::<Sql>(source, &statements(1));
+    "sql_16_statements": Typical, some, |source| stage::<Sql>(source, &statements(16));
+    "sql_hop": Typical, some, |source| stage::<Sql>(source, HOP);
+    "sql_session": Typical, some, |source| stage::<Sql>(source, SESSION);
+    "sql_over_rows": Typical, some, |source| stage::<Sql>(source, OVER);
+    "sql_asof_join": Typical, some, |source| stage::<Sql>(source, ASOF);
     "sql_points_where": Typical, some, |source| stage::<Sql>(source, POINTWISE);
     "serialize_influx": Typical, some,
         |source| serialize(source, testkit::serializer::<InfluxSerializer>("")?);

@@ -57,7 +57,7 @@ const fn of(name: &'static str, about: &'static str, stages: &'static str) -> Ca
 
 const MILLION_GROUPS: &str = sql!(
     "SELECT zid, host, cpu, count(*) AS n, avg(usage_user) AS mean FROM cpu GROUP BY time('1h'), zid, host, cpu",
-    "max_groups = 1000000"
+    "max_groups = 1000000\nmax_state = \"4GiB\""
 );
 
 pub static CASES: &[Case] = &[
@@ -163,7 +163,7 @@ pub static CASES: &[Case] = &[
         agent_options: "statefile = \"@/state\"\n",
         stages: sql!(
             "SELECT zid, host, cpu, count(*) AS n, avg(usage_user) AS mean FROM cpu GROUP BY time('1h'), zid, host, cpu",
-            "max_groups = 1000000\nidle = \"1s\"\ncheckpoint = \"1s\""
+            "max_groups = 1000000\nmax_state = \"4GiB\"\nidle = \"1s\"\ncheckpoint = \"1s\""
         ),
         ..of(WITH_CHECKPOINT, "the same, with a checkpoint each second", "")
     },

@@ -80,6 +80,37 @@ fn as_many_windows_as_nobody_could_hold_are_refused() {
     }
 }
 
+#[test]
+fn queries_are_bounded() {
+    let sum = |terms: usize| format!("SELECT a{} AS x FROM m", " + 1".repeat(terms));
+    let nested = format!("SELECT {}a{} AS x FROM m", "(".repeat(200), ")".repeat(200));
+    for (query, expected) in [
+        (format!("SELECT a FROM m {}", " ".repeat(65_536)), "the limit is 65536"),
+        ("SELECT a FROM m;".repeat(65), "more than 64 statements"),
+        (format!("SELECT {} FROM m", "a, ".repeat(5000)), "more than 8000 words"),
+        (sum(200), "more than 128 operators in a row"),
+        (nested, "nest"),
+    ] {
+        let error = refused(&format!("query = '''{query}'''")).to_string();
+        assert!(error.contains(expected), "{expected}: {:.200}", error);
+    }
+    for query in [sum(100), "SELECT a FROM m;".repeat(64)] {
+        stage("", &query);
+    }
+}
+
+#[test]
+fn keys_go_by_their_first_65535_bytes() {
+    let mut s = stage("", "CREATE STREAM w AS SELECT count(*) AS n FROM m GROUP BY time('10s'), t");
+    let text = |len: usize, end: &str| format!("m t=\"{}{end}\" 1", "x".repeat(len));
+    let lines = [text(65_535, "a"), text(65_535, "b"), text(65_534, "a"), text(65_534, "b")];
+    s.feed(1, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    s.stop(2);
+    let counts: Vec<&str> = s.made.iter().map(|line| &line[line.find("n=").unwrap()..]).collect();
+    assert_eq!(counts.len(), 3, "{counts:?}");
+    assert_eq!(counts.iter().filter(|count| count.starts_with("n=2i")).count(), 1, "{counts:?}");
+}
+
 /// Feeds points in batches of a hundred, a tick after every tenth, and looks at the memory each time.
 struct Load {
     stage: Stage,
