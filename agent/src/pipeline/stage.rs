@@ -1,18 +1,22 @@
 //! Processors and aggregators as the pipeline runs them.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use headwater_plugin_api::abi::instance::{AggregatorInstance, ProcessorInstance};
-use headwater_plugin_api::abi::serve::SinkTarget;
+use headwater_plugin_api::abi::serve::{self, SinkTarget};
+use headwater_plugin_api::abi::shared::SharedProcessor;
 use headwater_plugin_api::abi::tables::Malformed;
 use headwater_plugin_api::batch::Batch;
-use headwater_plugin_api::plugin::{Error, ErrorKind};
+use headwater_plugin_api::plugin::{Context, Control, Error, ErrorKind};
 use tokio::sync::Notify;
 
 use crate::observe::{Counter, Log};
 
 use super::modify::Shaping;
+use super::shared::SharedSlot;
 use super::slot::{CallError, Slot, back_off};
 
 /// The counters of a processor or aggregator.
@@ -32,12 +36,66 @@ pub struct StageCounters {
 /// Makes an instance that is ready to work.
 pub type Maker<I> = Box<dyn Fn() -> Result<I, Error> + Send + Sync>;
 
-/// How a stage's instances are kept.
-pub enum Instances<I> {
+/// How a processor's instances are kept.
+pub enum Instances {
     /// One for each worker: what it does to a batch depends on that batch alone.
-    EachWorker(Maker<I>),
+    EachWorker(Maker<ProcessorInstance>),
     /// One, whose calls wait for each other.
-    One(Slot<I>),
+    One(Slot<ProcessorInstance>),
+    /// One that workers give batches to at the same time. Batches of one source overtake each other
+    /// on their way to it: it is told how far each has come before anything else.
+    Shared(SharedSlot<SharedProcessor>, Reached),
+}
+
+impl Instances {
+    /// Whether workers go through the stage side by side.
+    pub fn is_side_by_side(&self) -> bool {
+        matches!(self, Instances::EachWorker(_) | Instances::Shared(..))
+    }
+
+    /// Whether the stage is told of time and sources.
+    pub fn has_state(&self) -> bool {
+        matches!(self, Instances::One(_) | Instances::Shared(..))
+    }
+
+    /// Gives up on the calls that run.
+    pub fn declare_stuck(&self) {
+        match self {
+            Instances::EachWorker(_) => {}
+            Instances::One(slot) => slot.declare_stuck(),
+            Instances::Shared(slot, _) => slot.declare_stuck(),
+        }
+    }
+}
+
+/// How far sources have come whose batches overtake each other: what is to be told to the instance.
+#[derive(Default)]
+pub struct Reached(Mutex<HashMap<u64, i64>>);
+
+impl Reached {
+    /// The turn of a source's batch with points up to this time has come.
+    pub fn note(&self, origin: u64, time_ns: i64) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let time = all.entry(origin).or_insert(time_ns);
+        *time = time_ns.max(*time);
+    }
+
+    /// Tells it all to an instance.
+    ///
+    /// # Errors
+    /// The plugin's.
+    pub fn tell(
+        &self,
+        instance: &mut SharedProcessor,
+        cx: &Context<'_>,
+        sink: &mut Collect,
+    ) -> Result<(), Error> {
+        let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        all.into_iter().try_for_each(|(origin, time_ns)| {
+            let message = Control::Reached { origin, time_ns };
+            serve::with_sink(sink, |sink| instance.control(cx, message, sink))
+        })
+    }
 }
 
 /// When a stage with a clock wants to be called.
@@ -97,7 +155,7 @@ pub struct ProcessorStage {
     /// Its counters.
     pub counters: StageCounters,
     /// Its instances.
-    pub instances: Instances<ProcessorInstance>,
+    pub instances: Instances,
     /// When it wants to tick.
     pub timer: Timer,
 }
