@@ -180,7 +180,7 @@ impl Core {
 
     /// The part of the way that keeps the order. `can_wait`: see [`Output::accept`].
     pub fn in_order(&self, worker: &mut Worker, ready: Ready, can_wait: bool) {
-        self.tell_passed(ready.passed);
+        self.tell_passed(worker, ready.passed);
         match ready.work {
             Rest::Items(items) => self.deliver(worker, items, can_wait),
             Rest::Batches(batches) => {
@@ -194,10 +194,12 @@ impl Core {
         }
     }
 
-    fn tell_passed(&self, passed: Vec<Passed>) {
+    fn tell_passed(&self, worker: &mut Worker, passed: Vec<Passed>) {
         for Passed { stage, origin, latest_ns } in passed {
-            if let Instances::Shared(_, reached) = &self.processors[stage].instances {
-                reached.note(origin, latest_ns);
+            if let Instances::Shared(_, reached) = &self.processors[stage].instances
+                && reached.note(origin, latest_ns)
+            {
+                self.tick_processor(worker, stage);
             }
         }
     }
@@ -210,7 +212,7 @@ impl Core {
     ) -> Vec<Batch> {
         let mut passed = Vec::new();
         let batches = self.through(worker, batches, from..self.processors.len(), &mut passed);
-        self.tell_passed(passed);
+        self.tell_passed(worker, passed);
         batches
     }
 
@@ -493,7 +495,11 @@ impl Core {
                 })
             }),
         };
-        stage.timer.ticked(self.ticked(&stage.log, &stage.counters.errors, result));
+        let next = self.ticked(&stage.log, &stage.counters.errors, result);
+        if let Instances::Shared(_, reached) = &stage.instances {
+            reached.ticked(next.is_some_and(|next| next <= cx.now()));
+        }
+        stage.timer.ticked(next);
         stage.counters.pushed.add(collect.batches.iter().map(|b| b.len() as u64).sum());
         self.after_processor(worker, index, collect.batches);
         stage.counters.push_time_ns.add(nanoseconds(begin));

@@ -1,7 +1,7 @@
 //! Processors and aggregators as the pipeline runs them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -69,15 +69,47 @@ impl Instances {
 }
 
 /// How far sources have come whose batches overtake each other: what is to be told to the instance.
-#[derive(Default)]
-pub struct Reached(Mutex<HashMap<u64, i64>>);
+///
+/// A replay may be so quick that the stage wants to hear of it before its timer would: it then ticks
+/// after every so many batches, fewer as long as its ticks ask to be called again at once.
+pub struct Reached {
+    times: Mutex<HashMap<u64, i64>>,
+    /// Batches since the last tick.
+    batches: AtomicU32,
+    /// After how many it is to tick.
+    every: AtomicU32,
+}
+
+impl Default for Reached {
+    fn default() -> Self {
+        Reached { times: Mutex::default(), batches: AtomicU32::new(0), every: AtomicU32::new(1) }
+    }
+}
 
 impl Reached {
-    /// The turn of a source's batch with points up to this time has come.
-    pub fn note(&self, origin: u64, time_ns: i64) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// How many batches may pass before a tick.
+    const BATCHES: u32 = 64;
+
+    /// The turn of a source's batch with points up to this time has come. Whether the stage is to
+    /// tick now.
+    pub fn note(&self, origin: u64, time_ns: i64) -> bool {
+        let mut all = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         let time = all.entry(origin).or_insert(time_ns);
         *time = time_ns.max(*time);
+        drop(all);
+        let batches = self.batches.fetch_add(1, Ordering::Relaxed) + 1;
+        batches >= self.every.load(Ordering::Relaxed)
+    }
+
+    /// A tick is over; whether it asked for more of them.
+    pub fn ticked(&self, more: bool) {
+        let batches = self.batches.swap(0, Ordering::Relaxed);
+        let every = self.every.load(Ordering::Relaxed);
+        if more {
+            self.every.store((every / 2).max(1), Ordering::Relaxed);
+        } else if batches >= every {
+            self.every.store((every * 2).min(Self::BATCHES), Ordering::Relaxed);
+        }
     }
 
     /// Tells it all to an instance.
@@ -90,7 +122,7 @@ impl Reached {
         cx: &Context<'_>,
         sink: &mut Collect,
     ) -> Result<(), Error> {
-        let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = std::mem::take(&mut *self.times.lock().unwrap_or_else(PoisonError::into_inner));
         all.into_iter().try_for_each(|(origin, time_ns)| {
             let message = Control::Reached { origin, time_ns };
             serve::with_sink(sink, |sink| instance.control(cx, message, sink))

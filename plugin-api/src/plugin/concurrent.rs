@@ -13,7 +13,8 @@ pub trait ConcurrentProcessor: Processor + Sync {
     /// [`process_shared`](Self::process_shared) instead of [`Processor::process`], and those of one
     /// source may overtake each other: how far a source has come without a gap is told by
     /// [`Control::Reached`](super::Control::Reached), before a tick and before any other message
-    /// about sources. What is pushed goes on in the order of the batches that it was pushed for.
+    /// about sources. A tick that wants to be called again at once is called after fewer batches from
+    /// then on. What is pushed goes on in the order of the batches that it was pushed for.
     fn agree(&mut self, cx: &Context<'_>) -> bool;
 
     /// As [`Processor::process`].

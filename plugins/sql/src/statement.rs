@@ -19,6 +19,8 @@ use crate::stateful::Stateful;
 use crate::watch::Watch;
 use crate::window::{Results, WindowState, Work};
 
+mod merging;
+
 /// What is done with late points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Late {

@@ -17,6 +17,7 @@ mod memory;
 mod naive;
 mod over;
 mod over_naive;
+mod parallel;
 mod reference;
 mod rows;
 mod session;

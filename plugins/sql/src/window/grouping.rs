@@ -27,6 +27,8 @@ pub struct Grouping {
     /// Room was made for the batch at hand; what does not fit now is dropped.
     tidied: bool,
     key: Vec<u8>,
+    /// Counts how often groups were numbered anew.
+    pub generation: u64,
 }
 
 impl Grouping {
@@ -40,6 +42,7 @@ impl Grouping {
             flush: settings.flush,
             tidied: false,
             key: Vec::new(),
+            generation: 0,
         }
     }
 
@@ -55,6 +58,7 @@ impl Grouping {
     pub fn release(&mut self) {
         self.key = Vec::new();
         self.table.release();
+        self.generation += 1;
         self.stale = false;
     }
 
@@ -150,5 +154,6 @@ impl Grouping {
     pub fn retain(&mut self, used: &[bool]) {
         self.stale = false;
         self.table.retain(used);
+        self.generation += 1;
     }
 }
