@@ -15,7 +15,9 @@ impl Statement {
     pub fn can_part(&self) -> bool {
         match &self.plan.action {
             Action::Project { .. } => !self.plan.reads.is_hidden(),
-            Action::Aggregate(aggregate) => matches!(aggregate.window, Window::Tumbling { .. }),
+            Action::Aggregate(aggregate) => {
+                matches!(aggregate.window, Window::Tumbling { .. } | Window::Hop { .. })
+            }
             Action::Join(_) | Action::Side(_) | Action::Over(_) => false,
         }
     }

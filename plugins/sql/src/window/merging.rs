@@ -1,7 +1,7 @@
 //! Windows of which several threads collect each a part: a part has groups of its own, and is merged
 //! into the whole before anything is emitted.
 
-use headwater_plugin_api::window::Windows;
+use headwater_plugin_api::window::Groups;
 
 use super::grouping::TIDY_MIN;
 use super::{Parted, Results, Shared, WindowState};
@@ -67,6 +67,7 @@ impl WindowState {
     pub fn part_has_room(&mut self, first: i64, last: i64) -> bool {
         match self.form.parted() {
             Some(Parted::Tumbling(form)) => form.windows.has_room(first, last, PART_WINDOWS),
+            Some(Parted::Hop(form)) => form.panes.has_room(first, last, PART_WINDOWS),
             None => false,
         }
     }
@@ -77,6 +78,7 @@ impl WindowState {
             (Some(Parted::Tumbling(own)), Some(Parted::Tumbling(whole))) => {
                 own.windows.follow(&whole.windows);
             }
+            (Some(Parted::Hop(own)), Some(Parted::Hop(whole))) => own.panes.follow(&whole.panes),
             _ => {}
         }
     }
@@ -92,15 +94,22 @@ impl WindowState {
         let now = results.cx.now;
         let mut renumbered = Renumbered::default();
         self.form.sources().adopt(part.form.sources());
-        let Some(Parted::Tumbling(theirs)) = part.form.parted() else { return renumbered };
-        if !theirs.windows.is_empty() {
+        if part.form.open_count() > 0 {
             let groups = &mut part.shared.groups;
             // Once room was made there is no more to be had.
             let mut overflow = 0;
             for is_last in [false, true] {
                 let generations = (self.shared.groups.generation, groups.generation);
                 mapping.fit(generations, groups.table.len());
-                overflow = self.shared.number(&groups.table, &mut theirs.windows, mapping);
+                overflow = match part.form.parted() {
+                    Some(Parted::Tumbling(theirs)) => {
+                        self.shared.number(&groups.table, theirs.windows.contents(), mapping)
+                    }
+                    Some(Parted::Hop(theirs)) => {
+                        self.shared.number(&groups.table, theirs.panes.contents(), mapping)
+                    }
+                    None => 0,
+                };
                 if overflow == 0 || is_last || !self.shared.groups.stale {
                     break;
                 }
@@ -110,24 +119,30 @@ impl WindowState {
             results.counts.overflow += overflow;
             groups.stale = true;
         }
-        if let (Some(Parted::Tumbling(own)), Some(Parted::Tumbling(theirs))) =
-            (self.form.parted(), part.form.parted())
-        {
-            let aggregates = &results.aggregate.aggregates;
-            let mut used = Vec::new();
-            let open = || Accumulators::new(aggregates);
-            own.windows.absorb(&mut theirs.windows, open, |own, content| {
-                match own {
-                    Some(own) => own.merge(&content, Some(&mapping.numbers)),
-                    None => {
-                        let groups = content.groups(false);
-                        let points = groups.iter().map(|group| content.points_of(*group));
-                        results.counts.late += points.sum::<u64>();
-                    }
+        let aggregates = &results.aggregate.aggregates;
+        let open = || Accumulators::new(aggregates);
+        let late = &mut results.counts.late;
+        let mut used = Vec::new();
+        let merge = |own: Option<&mut Accumulators>, content: Accumulators| {
+            match own {
+                Some(own) => own.merge(&content, Some(&mapping.numbers)),
+                None => {
+                    let groups = content.groups(false);
+                    *late += groups.iter().map(|group| content.points_of(*group)).sum::<u64>();
                 }
-                used.push(content);
-            });
-            used.into_iter().for_each(|content| theirs.recycle(Some(content)));
+            }
+            used.push(content);
+        };
+        match (self.form.parted(), part.form.parted()) {
+            (Some(Parted::Tumbling(own)), Some(Parted::Tumbling(theirs))) => {
+                own.windows.absorb(&mut theirs.windows, open, merge);
+                used.into_iter().for_each(|content| theirs.recycle(Some(content)));
+            }
+            (Some(Parted::Hop(own)), Some(Parted::Hop(theirs))) => {
+                own.panes.absorb(&mut theirs.panes, open, merge);
+                used.into_iter().for_each(|content| theirs.recycle(content));
+            }
+            _ => {}
         }
         if let Some(recent) = mapping.stale(now) {
             part.shared.writer.forget_groups();
@@ -139,8 +154,10 @@ impl WindowState {
 
     /// After all parts were merged: lets windows close when there are too many.
     pub fn bound_parts(&mut self) {
-        if let Some(Parted::Tumbling(form)) = self.form.parted() {
-            form.windows.bound();
+        match self.form.parted() {
+            Some(Parted::Tumbling(form)) => form.windows.bound(),
+            Some(Parted::Hop(form)) => form.panes.bound(),
+            None => {}
         }
     }
 }
@@ -148,14 +165,14 @@ impl WindowState {
 impl Shared {
     /// Finds or makes numbers of the groups that windows of a part hold; the points of those for
     /// which there is no room.
-    fn number(
+    fn number<'a>(
         &mut self,
-        theirs: &headwater_plugin_api::window::Groups,
-        windows: &mut Windows<Accumulators>,
+        theirs: &Groups,
+        windows: impl Iterator<Item = &'a mut Accumulators>,
         mapping: &mut Mapping,
     ) -> u64 {
         let mut overflow = 0;
-        for content in windows.contents() {
+        for content in windows {
             for group in content.groups(false) {
                 let at = group as usize;
                 mapping.recent[at] = true;

@@ -131,6 +131,7 @@ trait Form: Send {
 /// Forms of windows of which several threads collect each a part.
 enum Parted<'f> {
     Tumbling(&'f mut tumbling::Tumbling),
+    Hop(&'f mut hop::Hop),
 }
 
 /// The windows and groups of a statement.

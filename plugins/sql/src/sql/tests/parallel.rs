@@ -120,7 +120,9 @@ fn parallel(
     (rows, stage)
 }
 
-const QUERIES: [&str; 5] = [
+const QUERIES: [&str; 7] = [
+    "SELECT host, count(*) AS c, sum(n) AS s FROM m GROUP BY hop('2s', '6s'), host",
+    "SELECT region, max(x) AS m, count(*) AS c FROM m GROUP BY hop('3s', '7s'), region",
     "SELECT host, count(*) AS c, sum(n) AS s, avg(x) AS a, min(n) AS lo, max(x) AS hi FROM m GROUP BY time('4s'), host",
     "SELECT region, count(DISTINCT n) AS d, median(x) AS q, sum(x) AS s FROM m WHERE n > 10 GROUP BY time('3s'), region",
     "SELECT t, count(*) AS c, min(n) AS f FROM m GROUP BY time('10s'), t HAVING count(*) > 2",
