@@ -107,9 +107,11 @@ typedef struct hw_table {
 #define HW_STATUS_PANICKED 9u
 /* Not now: the queue is full, or the source has nothing to read. */
 #define HW_STATUS_WOULD_BLOCK 10u
+/* Yes, to a question. */
+#define HW_STATUS_AGREED 11u
 
 /* What a plugin promises; bits that the agent does not know are ignored. */
-/* Its calls may overlap. */
+/* It understands control::SHARE. */
 #define HW_CAPABILITY_CONCURRENT 1u
 /* What it does to a batch depends on that batch alone: the agent may make one instance for each
  * worker. */
@@ -166,6 +168,12 @@ typedef struct hw_table {
 #define HW_CONTROL_STOP 6u
 /* A source begins; value 1 if it is finite. */
 #define HW_CONTROL_BEGIN 7u
+/* Before any batch, to a processor with CONCURRENT: whether calls of process may overlap from
+ * now on, and batches of one source overtake each other. AGREED means yes, anything else no.
+ * All other calls stay exclusive. */
+#define HW_CONTROL_SHARE 8u
+/* After SHARE: all batches of the source up to event time value have been processed. */
+#define HW_CONTROL_REACHED 9u
 
 /* How the bytes of a source make texts for the parser. */
 /* A stream of lines; the agent cuts it where the parser allows. */

@@ -10,6 +10,7 @@ use headwater_plugin_api::abi::instance::{
 };
 use headwater_plugin_api::abi::module::{DescriptorRef, OutputPlugin};
 use headwater_plugin_api::abi::serve;
+use headwater_plugin_api::abi::shared::SharedProcessor;
 use headwater_plugin_api::config::{TableSchema, quote};
 use headwater_plugin_api::plugin::{Capabilities, Context, Error, ErrorKind, Level};
 
@@ -23,8 +24,11 @@ use super::modify::{NamesWhen, Shaping};
 use super::output::{Output, OutputSettings};
 use super::polled::Schedule;
 use super::reactor::Reactor;
+use super::shared::SharedSlot;
 use super::slot::Slot;
-use super::stage::{AggregatorStage, Instances, Maker, ProcessorStage, StageCounters, Timer};
+use super::stage::{
+    AggregatorStage, Instances, Maker, ProcessorStage, Reached, StageCounters, Timer,
+};
 use crate::config::{
     Common, Diagnostic, Format, LogLevel, Naming, Plan, Plugin, PluginText, Severity, ShowBadLines,
     StartupError,
@@ -130,10 +134,8 @@ impl Builder<'_> {
         if self.diagnostics.iter().any(Diagnostic::is_error) {
             return None;
         }
-        let stateless = processors
-            .iter()
-            .take_while(|stage| matches!(stage.instances, Instances::EachWorker(_)))
-            .count();
+        let side_by_side =
+            processors.iter().take_while(|stage| stage.instances.is_side_by_side()).count();
         let core = Arc::new_cyclic(|core: &std::sync::Weak<Core>| {
             let (reactor, core) = (Arc::clone(&reactor), core.clone());
             let waker = Arc::clone(&reactor);
@@ -142,7 +144,7 @@ impl Builder<'_> {
                 budget: Budget::new(plan.agent.memory_limit.as_usize() as u64),
                 calls: Calls::new(plan.agent.call_timeout.as_secs().max(1)),
                 processors,
-                stateless,
+                side_by_side,
                 aggregators,
                 processors_after: !plan.agent.skip_processors_after_aggregators,
                 processors_before: !plan.agent.skip_processors_before_aggregators,
@@ -155,10 +157,7 @@ impl Builder<'_> {
                 }),
                 wake_source: Box::new(move |id| waker.make_ready(id)),
                 call_timeout: *plan.agent.call_timeout,
-                workers: match plan.agent.workers {
-                    0 => std::thread::available_parallelism().map_or(1, usize::from),
-                    workers => workers.min(256),
-                },
+                workers: workers(plan),
             }
         });
         Some(Built { core, inputs, outputs: starts, reactor })
@@ -231,6 +230,14 @@ impl Builder<'_> {
         let first = self.made(&plugin.config, make())?;
         let instances = if has(loaded.descriptor, Capabilities::STATELESS) {
             Instances::EachWorker(make)
+        } else if has(loaded.descriptor, Capabilities::CONCURRENT) && workers(self.plan) > 1 {
+            match first.share(&no_bounds()) {
+                Ok(first) => Instances::Shared(
+                    SharedSlot::new(Some(first), sharing(make)),
+                    Reached::default(),
+                ),
+                Err(first) => Instances::One(Slot::new(Some(*first), make)),
+            }
         } else {
             Instances::One(Slot::new(Some(first), make))
         };
@@ -548,6 +555,20 @@ impl Builder<'_> {
             shown: Mutex::new(Shown::default()),
         });
         Some(BuiltInput { input, source, startup: plugin.common.startup_error })
+    }
+}
+
+/// Makes instances that agree to be called by several threads.
+fn sharing(make: Maker<ProcessorInstance>) -> Maker<SharedProcessor> {
+    let refuses = |_| Error::failed("it does not agree to be called by several threads any more");
+    Box::new(move || make()?.share(&no_bounds()).map_err(refuses))
+}
+
+/// How many threads read and work side by side.
+fn workers(plan: &Plan) -> usize {
+    match plan.agent.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers.min(256),
     }
 }
 

@@ -29,8 +29,8 @@ pub struct Core {
     pub calls: Calls,
     /// In their order.
     pub processors: Vec<ProcessorStage>,
-    /// How many of the first processors are stateless: they run side by side.
-    pub stateless: usize,
+    /// Through how many of the first processors workers go side by side.
+    pub side_by_side: usize,
     /// Side by side; each sees every point.
     pub aggregators: Vec<AggregatorStage>,
     /// The processors that aggregates go through: all or none.
@@ -106,11 +106,24 @@ impl Worker {
 }
 
 /// What is ready for the part of the way that keeps a source's order.
-pub enum Ready {
-    /// Batches, before the first stage with a state.
+pub struct Ready {
+    work: Rest,
+    /// What the stages that were passed are to be told when it has its turn.
+    passed: Vec<Passed>,
+}
+
+enum Rest {
+    /// Batches, before the first stage that needs them in their order.
     Batches(Vec<Batch>),
-    /// What the outputs get, by their numbers: there is no stage with a state.
+    /// What the outputs get, by their numbers: there is no such stage.
     Items(Vec<(usize, Item)>),
+}
+
+/// A batch of a source went to a stage to which others of the source may come before it.
+struct Passed {
+    stage: usize,
+    origin: u64,
+    latest_ns: i64,
 }
 
 impl Core {
@@ -149,33 +162,58 @@ impl Core {
 
     /// The part of the way that workers go side by side.
     pub fn side_by_side(&self, worker: &mut Worker, batches: Vec<Batch>) -> Ready {
-        if !self.processors_before {
-            return match self.aggregators.is_empty() {
-                true => Ready::Items(self.render(worker, batches)),
-                false => Ready::Batches(batches),
-            };
-        }
-        let batches = self.through(worker, batches, 0, self.stateless);
-        if self.stateless == self.processors.len() && self.aggregators.is_empty() {
-            Ready::Items(self.render(worker, batches))
-        } else {
-            Ready::Batches(batches)
-        }
+        let mut passed = Vec::new();
+        let (batches, done) = match self.processors_before {
+            true => {
+                let to = self.side_by_side;
+                let batches = self.through(worker, batches, 0..to, &mut passed);
+                (batches, to == self.processors.len())
+            }
+            false => (batches, true),
+        };
+        let work = match done && self.aggregators.is_empty() {
+            true => Rest::Items(self.render(worker, batches)),
+            false => Rest::Batches(batches),
+        };
+        Ready { work, passed }
     }
 
     /// The part of the way that keeps the order. `can_wait`: see [`Output::accept`].
     pub fn in_order(&self, worker: &mut Worker, ready: Ready, can_wait: bool) {
-        match ready {
-            Ready::Items(items) => self.deliver(worker, items, can_wait),
-            Ready::Batches(batches) => {
+        self.tell_passed(worker, ready.passed);
+        match ready.work {
+            Rest::Items(items) => self.deliver(worker, items, can_wait),
+            Rest::Batches(batches) => {
                 let batches = if self.processors_before {
-                    self.through(worker, batches, self.stateless, self.processors.len())
+                    self.through_in_order(worker, batches, self.side_by_side)
                 } else {
                     batches
                 };
                 self.past_aggregators(worker, batches, can_wait);
             }
         }
+    }
+
+    fn tell_passed(&self, worker: &mut Worker, passed: Vec<Passed>) {
+        for Passed { stage, origin, latest_ns } in passed {
+            if let Instances::Shared(_, reached) = &self.processors[stage].instances
+                && reached.note(origin, latest_ns)
+            {
+                self.tick_processor(worker, stage);
+            }
+        }
+    }
+
+    fn through_in_order(
+        &self,
+        worker: &mut Worker,
+        batches: Vec<Batch>,
+        from: usize,
+    ) -> Vec<Batch> {
+        let mut passed = Vec::new();
+        let batches = self.through(worker, batches, from..self.processors.len(), &mut passed);
+        self.tell_passed(worker, passed);
+        batches
     }
 
     /// Both parts.
@@ -188,23 +226,30 @@ impl Core {
         &self,
         worker: &mut Worker,
         mut batches: Vec<Batch>,
-        from: usize,
-        to: usize,
+        stages: std::ops::Range<usize>,
+        passed: &mut Vec<Passed>,
     ) -> Vec<Batch> {
-        for index in from..to {
+        for index in stages {
             if batches.is_empty() {
                 break;
             }
             let mut out = Vec::with_capacity(batches.len());
             for batch in batches {
-                self.process(worker, index, batch, &mut out);
+                self.process(worker, index, batch, &mut out, passed);
             }
             batches = out;
         }
         batches
     }
 
-    fn process(&self, worker: &mut Worker, index: usize, batch: Batch, out: &mut Vec<Batch>) {
+    fn process(
+        &self,
+        worker: &mut Worker,
+        index: usize,
+        batch: Batch,
+        out: &mut Vec<Batch>,
+        passed: &mut Vec<Passed>,
+    ) {
         let stage = &self.processors[index];
         let (taken, past) =
             modify::split(&stage.shaping.selectors, &mut worker.split_maps[index], batch);
@@ -236,6 +281,17 @@ impl Core {
             }),
             Instances::One(slot) => {
                 let result = slot.call(|instance| {
+                    self.calls.watch(call, stage.number, || {
+                        serve::with_sink(&mut collect, |sink| instance.process(&cx, batch, sink))
+                    })
+                });
+                stage.timer.feed();
+                result
+            }
+            Instances::Shared(slot, _) => {
+                let (origin, latest_ns) = (batch.origin(), batch.time_range().1);
+                passed.push(Passed { stage: index, origin, latest_ns });
+                let result = slot.call_shared(|instance| {
                     self.calls.watch(call, stage.number, || {
                         serve::with_sink(&mut collect, |sink| instance.process(&cx, batch, sink))
                     })
@@ -420,18 +476,30 @@ impl Core {
     /// Lets a processor do what is due by the clock. What it pushes goes on from there.
     pub fn tick_processor(&self, worker: &mut Worker, index: usize) {
         let stage = &self.processors[index];
-        let Instances::One(slot) = &stage.instances else { return };
         let begin = Instant::now();
         let cx = self.context();
         let mut collect = Collect { batches: Vec::new(), checks: stage.checks, malformed: None };
         stage.timer.begin();
         let call = &worker.call;
-        let result = slot.call(|instance| {
-            self.calls.watch(call, stage.number, || {
-                serve::with_sink(&mut collect, |sink| instance.tick(&cx, sink))
-            })
-        });
-        stage.timer.ticked(self.ticked(&stage.log, &stage.counters.errors, result));
+        let result = match &stage.instances {
+            Instances::EachWorker(_) => return,
+            Instances::One(slot) => slot.call(|instance| {
+                self.calls.watch(call, stage.number, || {
+                    serve::with_sink(&mut collect, |sink| instance.tick(&cx, sink))
+                })
+            }),
+            Instances::Shared(slot, reached) => slot.call(|instance| {
+                self.calls.watch(call, stage.number, || {
+                    reached.tell(instance, &cx, &mut collect)?;
+                    serve::with_sink(&mut collect, |sink| instance.tick(&cx, sink))
+                })
+            }),
+        };
+        let next = self.ticked(&stage.log, &stage.counters.errors, result);
+        if let Instances::Shared(_, reached) = &stage.instances {
+            reached.ticked(next.is_some_and(|next| next <= cx.now()));
+        }
+        stage.timer.ticked(next);
         stage.counters.pushed.add(collect.batches.iter().map(|b| b.len() as u64).sum());
         self.after_processor(worker, index, collect.batches);
         stage.counters.push_time_ns.add(nanoseconds(begin));
@@ -440,15 +508,23 @@ impl Core {
     /// Tells a processor of something in order with the data.
     pub fn control_processor(&self, worker: &mut Worker, index: usize, message: Control) {
         let stage = &self.processors[index];
-        let Instances::One(slot) = &stage.instances else { return };
         let cx = self.context();
         let mut collect = Collect { batches: Vec::new(), checks: stage.checks, malformed: None };
         let call = &worker.call;
-        let result = slot.call(|instance| {
-            self.calls.watch(call, stage.number, || {
-                serve::with_sink(&mut collect, |sink| instance.control(&cx, message, sink))
-            })
-        });
+        let result = match &stage.instances {
+            Instances::EachWorker(_) => return,
+            Instances::One(slot) => slot.call(|instance| {
+                self.calls.watch(call, stage.number, || {
+                    serve::with_sink(&mut collect, |sink| instance.control(&cx, message, sink))
+                })
+            }),
+            Instances::Shared(slot, reached) => slot.call(|instance| {
+                self.calls.watch(call, stage.number, || {
+                    reached.tell(instance, &cx, &mut collect)?;
+                    serve::with_sink(&mut collect, |sink| instance.control(&cx, message, sink))
+                })
+            }),
+        };
         if let Err(error) = result {
             stage.counters.errors.add(1);
             tell(&stage.log, &error, 0);
@@ -463,9 +539,12 @@ impl Core {
         let left = Some(left.max(Duration::from_secs(1)));
         let call = CallSlot::default();
         for stage in &self.processors {
-            let Instances::One(slot) = &stage.instances else { continue };
             let cx = Context::new(self.clock.now_ns(), left, None);
-            let stop = || slot.call(|instance| instance.base.stop(&cx));
+            let stop = || match &stage.instances {
+                Instances::EachWorker(_) => Ok(()),
+                Instances::One(slot) => slot.call(|instance| instance.base.stop(&cx)),
+                Instances::Shared(slot, _) => slot.call(|instance| instance.base().stop(&cx)),
+            };
             if let Err(error) = self.calls.watch(&call, stage.number, stop) {
                 tell(&stage.log, &error, 0);
             }
@@ -483,7 +562,7 @@ impl Core {
         if batches.is_empty() {
             return;
         }
-        let batches = self.through(worker, batches, index + 1, self.processors.len());
+        let batches = self.through_in_order(worker, batches, index + 1);
         self.past_aggregators(worker, batches, false);
     }
 
@@ -535,7 +614,7 @@ impl Core {
             return;
         }
         if self.processors_after {
-            batches = self.through(worker, batches, 0, self.processors.len());
+            batches = self.through_in_order(worker, batches, 0);
         }
         let items = self.render(worker, batches);
         self.deliver(worker, items, false);
@@ -543,7 +622,7 @@ impl Core {
 
     /// Tells all stages with a state of something about a source, in order with its data.
     pub fn control(&self, worker: &mut Worker, message: Control) {
-        for index in self.stateless..self.processors.len() {
+        for index in 0..self.processors.len() {
             self.control_processor(worker, index, message);
         }
         for index in 0..self.aggregators.len() {

@@ -15,6 +15,7 @@ mod polled;
 mod reactor;
 mod run;
 mod service;
+mod shared;
 mod slot;
 mod source;
 mod stage;

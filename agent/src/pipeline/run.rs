@@ -19,7 +19,6 @@ use super::polled::Polled;
 use super::reactor::Reactor;
 use super::service::{IntakeOf, Service, Spare, tick_loop};
 use super::slot::CallError;
-use super::stage::Instances;
 use super::test_output;
 use crate::config::{Diagnostic, Plan, StartupError};
 use crate::loader::Registry;
@@ -491,7 +490,7 @@ impl Running {
     fn spawn_ticks(self: &Arc<Self>) {
         const ROOM_PATIENCE: Duration = Duration::from_secs(10);
         for index in 0..self.core.processors.len() {
-            if !matches!(self.core.processors[index].instances, Instances::One(_)) {
+            if !self.core.processors[index].instances.has_state() {
                 continue;
             }
             let this = Arc::clone(self);
@@ -567,9 +566,7 @@ impl Running {
         let (processors, aggregators) = (core.processors.len(), core.aggregators.len());
         if let Some(found) = core.processors.get(stage) {
             told(&found.log);
-            if let Instances::One(slot) = &found.instances {
-                slot.declare_stuck();
-            }
+            found.instances.declare_stuck();
         } else if let Some(found) = core.aggregators.get(stage - processors) {
             told(&found.log);
             found.instance.declare_stuck();

@@ -9,7 +9,7 @@ use headwater_plugin_api::plugin::{Error, ErrorKind};
 /// The longest wait before another instance is made.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 /// How often a stuck instance is replaced before the plugin is given up.
-const REPLACEMENTS: u32 = 3;
+pub const REPLACEMENTS: u32 = 3;
 
 /// Why a call was not made, or gave nothing.
 #[derive(Debug)]

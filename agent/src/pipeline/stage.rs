@@ -1,18 +1,22 @@
 //! Processors and aggregators as the pipeline runs them.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use headwater_plugin_api::abi::instance::{AggregatorInstance, ProcessorInstance};
-use headwater_plugin_api::abi::serve::SinkTarget;
+use headwater_plugin_api::abi::serve::{self, SinkTarget};
+use headwater_plugin_api::abi::shared::SharedProcessor;
 use headwater_plugin_api::abi::tables::Malformed;
 use headwater_plugin_api::batch::Batch;
-use headwater_plugin_api::plugin::{Error, ErrorKind};
+use headwater_plugin_api::plugin::{Context, Control, Error, ErrorKind};
 use tokio::sync::Notify;
 
 use crate::observe::{Counter, Log};
 
 use super::modify::Shaping;
+use super::shared::SharedSlot;
 use super::slot::{CallError, Slot, back_off};
 
 /// The counters of a processor or aggregator.
@@ -32,12 +36,98 @@ pub struct StageCounters {
 /// Makes an instance that is ready to work.
 pub type Maker<I> = Box<dyn Fn() -> Result<I, Error> + Send + Sync>;
 
-/// How a stage's instances are kept.
-pub enum Instances<I> {
+/// How a processor's instances are kept.
+pub enum Instances {
     /// One for each worker: what it does to a batch depends on that batch alone.
-    EachWorker(Maker<I>),
+    EachWorker(Maker<ProcessorInstance>),
     /// One, whose calls wait for each other.
-    One(Slot<I>),
+    One(Slot<ProcessorInstance>),
+    /// One that workers give batches to at the same time. Batches of one source overtake each other
+    /// on their way to it: it is told how far each has come before anything else.
+    Shared(SharedSlot<SharedProcessor>, Reached),
+}
+
+impl Instances {
+    /// Whether workers go through the stage side by side.
+    pub fn is_side_by_side(&self) -> bool {
+        matches!(self, Instances::EachWorker(_) | Instances::Shared(..))
+    }
+
+    /// Whether the stage is told of time and sources.
+    pub fn has_state(&self) -> bool {
+        matches!(self, Instances::One(_) | Instances::Shared(..))
+    }
+
+    /// Gives up on the calls that run.
+    pub fn declare_stuck(&self) {
+        match self {
+            Instances::EachWorker(_) => {}
+            Instances::One(slot) => slot.declare_stuck(),
+            Instances::Shared(slot, _) => slot.declare_stuck(),
+        }
+    }
+}
+
+/// How far sources have come whose batches overtake each other: what is to be told to the instance.
+///
+/// A replay may be so quick that the stage wants to hear of it before its timer would: it then ticks
+/// after every so many batches, fewer as long as its ticks ask to be called again at once.
+pub struct Reached {
+    times: Mutex<HashMap<u64, i64>>,
+    /// Batches since the last tick.
+    batches: AtomicU32,
+    /// After how many it is to tick.
+    every: AtomicU32,
+}
+
+impl Default for Reached {
+    fn default() -> Self {
+        Reached { times: Mutex::default(), batches: AtomicU32::new(0), every: AtomicU32::new(1) }
+    }
+}
+
+impl Reached {
+    /// How many batches may pass before a tick.
+    const BATCHES: u32 = 64;
+
+    /// The turn of a source's batch with points up to this time has come. Whether the stage is to
+    /// tick now.
+    pub fn note(&self, origin: u64, time_ns: i64) -> bool {
+        let mut all = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let time = all.entry(origin).or_insert(time_ns);
+        *time = time_ns.max(*time);
+        drop(all);
+        let batches = self.batches.fetch_add(1, Ordering::Relaxed) + 1;
+        batches >= self.every.load(Ordering::Relaxed)
+    }
+
+    /// A tick is over; whether it asked for more of them.
+    pub fn ticked(&self, more: bool) {
+        let batches = self.batches.swap(0, Ordering::Relaxed);
+        let every = self.every.load(Ordering::Relaxed);
+        if more {
+            self.every.store((every / 2).max(1), Ordering::Relaxed);
+        } else if batches >= every {
+            self.every.store((every * 2).min(Self::BATCHES), Ordering::Relaxed);
+        }
+    }
+
+    /// Tells it all to an instance.
+    ///
+    /// # Errors
+    /// The plugin's.
+    pub fn tell(
+        &self,
+        instance: &mut SharedProcessor,
+        cx: &Context<'_>,
+        sink: &mut Collect,
+    ) -> Result<(), Error> {
+        let all = std::mem::take(&mut *self.times.lock().unwrap_or_else(PoisonError::into_inner));
+        all.into_iter().try_for_each(|(origin, time_ns)| {
+            let message = Control::Reached { origin, time_ns };
+            serve::with_sink(sink, |sink| instance.control(cx, message, sink))
+        })
+    }
 }
 
 /// When a stage with a clock wants to be called.
@@ -97,7 +187,7 @@ pub struct ProcessorStage {
     /// Its counters.
     pub counters: StageCounters,
     /// Its instances.
-    pub instances: Instances<ProcessorInstance>,
+    pub instances: Instances,
     /// When it wants to tick.
     pub timer: Timer,
 }

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::Duration;
 
 use headwater_plugin_api::batch::{Batch, BatchBuilder};
 use headwater_plugin_api::plugin::{
-    Capabilities, Context, Control, Delivery, Error, Family as _, Framing, Host, Intake, Outcome,
-    Output, ParseSink, Parser, Plugin, Processor, ServiceInput, Settlement, Sink,
+    Capabilities, ConcurrentProcessor, Context, Control, Delivery, Error, Family as _, Framing,
+    Host, Intake, Outcome, Output, ParseSink, Parser, Plugin, Processor, ServiceInput, Settlement,
+    Shared, Sink,
 };
 use headwater_plugin_api::testkit::line;
 
@@ -28,6 +29,9 @@ struct Seen {
     settlements: Vec<Settlement>,
     written: Vec<String>,
     writes: u64,
+    /// What a processor was told, and how many of its calls overlapped.
+    told: Vec<String>,
+    overlap: u64,
 }
 
 static SEEN: LazyLock<Mutex<BTreeMap<String, Seen>>> = LazyLock::new(Mutex::default);
@@ -45,6 +49,8 @@ headwater_plugin_api::config! {
         messages: u64 = 10,
         /// Points in each.
         points: u64 = 4,
+        /// Threads that push them.
+        threads: u64 = 1,
     }
 }
 
@@ -63,12 +69,20 @@ impl Plugin for CounterInput {
 
 impl ServiceInput for CounterInput {
     fn start(&mut self, _cx: &Context<'_>, intake: Intake) -> Result<(), Error> {
-        for message in 0..self.0.messages {
-            let text: String =
-                (0..self.0.points).map(|i| format!("{}\n", message * 1000 + i)).collect();
-            intake.push_bytes(Framing::Messages, text.as_bytes(), &[], Some(message), 0)?;
-        }
-        Ok(())
+        let (messages, points, threads) = (self.0.messages, self.0.points, self.0.threads);
+        let push = |thread: u64| {
+            for message in (thread..messages).step_by(threads as usize) {
+                let text: String =
+                    (0..points).map(|i| format!("{}\n", message * 1000 + i)).collect();
+                intake.push_bytes(Framing::Messages, text.as_bytes(), &[], Some(message), 0)?;
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|n| scope.spawn(move || push(n))).collect();
+            let own = push(0);
+            others.into_iter().fold(own, |all, other| all.and(other.join().unwrap()))
+        })
     }
 
     fn settled(&mut self, _cx: &Context<'_>, settlements: &[Settlement]) {
@@ -211,6 +225,122 @@ impl Processor for Do {
 }
 
 headwater_plugin_api::config! {
+    /// Sees which of its calls overlap.
+    struct MeetConfig {
+        /// The test.
+        test: String = String::new(),
+        /// Whether several threads may call it.
+        agrees: bool = true,
+        /// Panics on the message of this number.
+        panics: i64 = -1,
+    }
+}
+
+/// Which calls are in a [`Meet`].
+#[derive(Default)]
+struct Inside {
+    processing: u64,
+    most: u64,
+    alone: bool,
+}
+
+struct Meet {
+    config: MeetConfig,
+    inside: Mutex<Inside>,
+    met: Condvar,
+}
+
+impl Meet {
+    /// An exclusive call.
+    fn alone(&self, what: String) {
+        {
+            let mut inside = self.inside.lock().unwrap();
+            assert!(inside.processing == 0 && !std::mem::replace(&mut inside.alone, true));
+        }
+        std::thread::yield_now();
+        let mut inside = self.inside.lock().unwrap();
+        assert_eq!(inside.processing, 0);
+        inside.alone = false;
+        with_seen(&self.config.test, |seen| {
+            seen.told.push(what);
+            seen.overlap = seen.overlap.max(inside.most);
+        });
+    }
+}
+
+impl Plugin for Meet {
+    type Config = MeetConfig;
+    const NAME: &'static str = "meet";
+    const SUMMARY: &'static str = "Sees which calls overlap.";
+
+    fn new(config: MeetConfig, _host: Host) -> Result<Self, Error> {
+        Ok(Meet { config, inside: Mutex::default(), met: Condvar::new() })
+    }
+}
+
+impl Processor for Meet {
+    const SHARED: Option<Shared<Self>> = Some(Shared::new());
+
+    fn process(
+        &mut self,
+        _cx: &Context<'_>,
+        batch: Batch,
+        out: &mut Sink<'_>,
+    ) -> Result<(), Error> {
+        self.alone("process".to_owned());
+        out.push(batch);
+        Ok(())
+    }
+
+    fn tick(&mut self, cx: &Context<'_>, _out: &mut Sink<'_>) -> Result<Option<i64>, Error> {
+        self.alone("tick".to_owned());
+        Ok(Some(cx.now() + 1_000_000))
+    }
+
+    fn control(
+        &mut self,
+        _cx: &Context<'_>,
+        control: Control,
+        _out: &mut Sink<'_>,
+    ) -> Result<(), Error> {
+        self.alone(match control {
+            Control::Reached { time_ns, .. } => format!("reached {time_ns}"),
+            other => format!("{other:?}"),
+        });
+        Ok(())
+    }
+}
+
+impl ConcurrentProcessor for Meet {
+    fn agree(&mut self, _cx: &Context<'_>) -> bool {
+        self.config.agrees
+    }
+
+    fn process_shared(
+        &self,
+        _cx: &Context<'_>,
+        batch: Batch,
+        out: &mut Sink<'_>,
+    ) -> Result<(), Error> {
+        let mut inside = self.inside.lock().unwrap();
+        assert!(!inside.alone);
+        inside.processing += 1;
+        inside.most = inside.most.max(inside.processing);
+        self.met.notify_all();
+        // Until two have met, each waits for another; not for ever, since a tick that waits lets
+        // nobody else in.
+        if inside.most < 2 {
+            inside = self.met.wait_timeout(inside, Duration::from_millis(10)).unwrap().0;
+        }
+        inside.processing -= 1;
+        drop(inside);
+        assert!(batch.time_range().0 / 1000 != self.config.panics, "it was to panic");
+        out.push(batch);
+        Ok(())
+    }
+}
+
+headwater_plugin_api::config! {
     /// Keeps what it is given.
     struct KeepConfig {
         /// The test.
@@ -260,7 +390,7 @@ headwater_plugin_api::family! {
     name: "test",
     services: [CounterInput],
     parsers: [NumberParser],
-    processors: [Do],
+    processors: [Do, Meet],
     outputs: [Keep],
 }
 
@@ -288,7 +418,7 @@ fn run_within(
     let folder = Folder::new(test);
     let file: PathBuf = folder.path().join("test.toml");
     let text = format!(
-        "[agent]\nomit_hostname = true\nstop_timeout = '{stop_timeout}'\nmetric_batch_size = 4\n\
+        "[agent]\nomit_hostname = true\nworkers = 2\nstop_timeout = '{stop_timeout}'\nmetric_batch_size = 4\n\
          [[inputs.counter]]\ntest = '{test}'\ndata_format = 'numbers'\n{input}\n\
          {stages}\n\
          [[outputs.keep]]\ntest = '{test}'\n{output}\n"
@@ -442,4 +572,39 @@ fn two_outputs_settle_with_the_worse_of_two() {
     let (seen, ..) = run_once("two", "", "", second);
     assert_eq!(times(&seen), all());
     settled(&seen, 10, |_| Outcome::Lost);
+}
+
+#[test]
+fn a_processor_that_agrees_is_called_by_several_threads_and_ticks_alone() {
+    let stage = "[[processors.meet]]\ntest = 'meet'";
+    let input = "messages = 400\nthreads = 2";
+    let (seen, log, code) = run_once("meet", input, stage, "");
+    let wanted: Vec<i64> = (0..400).flat_map(|m| (0..4).map(move |i| m * 1000 + i)).collect();
+    assert_eq!(times(&seen), wanted, "{log}");
+    settled(&seen, 400, |_| Outcome::Delivered);
+    assert_eq!(code, ExitCode::SUCCESS);
+    assert!(seen.overlap >= 2, "{}", seen.overlap);
+    // It hears how far its source has come before it is told to stop.
+    let reached = seen.told.iter().position(|told| told == "reached 399003");
+    let stop = seen.told.iter().position(|told| told == "Stop");
+    assert!(reached.is_some() && reached < stop, "{:?}", seen.told);
+    assert!(!seen.told.iter().any(|told| told == "process"));
+}
+
+#[test]
+fn a_processor_that_does_not_agree_is_called_by_one_at_a_time() {
+    let stage = "[[processors.meet]]\ntest = 'apart'\nagrees = false";
+    let (seen, log, _) = run_once("apart", "messages = 100\nthreads = 2", stage, "");
+    assert_eq!(seen.written.len(), 400, "{log}");
+    assert_eq!(seen.told.iter().filter(|told| *told == "process").count(), 100);
+    assert!(!seen.told.iter().any(|told| told.starts_with("reached")));
+}
+
+#[test]
+fn a_panic_in_one_of_several_calls_costs_the_instance_and_a_pause() {
+    let stage = "[[processors.meet]]\ntest = 'meet-panic'\npanics = 3";
+    let (seen, log, _) = run_once("meet-panic", "messages = 40\nthreads = 2", stage, "");
+    assert!(log.contains("panicked"), "{log}");
+    assert_eq!(seen.settlements.len(), 40);
+    assert!(seen.settlements.iter().any(|s| s.outcome == Outcome::Aborted));
 }

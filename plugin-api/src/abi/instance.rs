@@ -2,7 +2,7 @@
 //!
 //! The `unsafe` blocks rest on the loader's promise that a function table came from a library whose
 //! layout was checked, and on this: an instance is dropped once, and `&mut self` keeps calls from
-//! overlapping.
+//! overlapping, but for what [`shared`](super::shared) says.
 
 use super::envelope::RawBatch;
 use super::host::{RawChunk, RawInstance, RawIntake, RawSettlement, RawSink};
@@ -376,6 +376,7 @@ fn control_code(message: Control) -> (u32, u64, i64) {
         Control::Begin { origin, finite } => (control::BEGIN, origin, i64::from(finite)),
         Control::End { origin } => (control::END, origin, 0),
         Control::Progress { origin, time_ns } => (control::PROGRESS, origin, time_ns),
+        Control::Reached { origin, time_ns } => (control::REACHED, origin, time_ns),
         Control::Idle { origin } => (control::IDLE, origin, 0),
         Control::Flush => (control::FLUSH, 0, 0),
         Control::Barrier(number) => (control::BARRIER, 0, number),
@@ -435,6 +436,39 @@ stage!(AggregatorInstance);
 impl ProcessorInstance {
     /// See [`Processor::process`](crate::plugin::Processor::process).
     pub fn process(&mut self, cx: &Context<'_>, batch: Batch, sink: RawSink) -> Result<(), Error> {
+        self.call_process(cx, batch, sink)
+    }
+
+    /// Sends a message as its code and hands the status out.
+    pub(super) fn message(
+        &mut self,
+        cx: &Context<'_>,
+        (what, origin, value): (u32, u64, i64),
+        sink: RawSink,
+        report: *mut report::RawReport,
+    ) -> u32 {
+        let mut context = cx.to_raw();
+        // SAFETY: see the module.
+        unsafe {
+            self.functions.control()(
+                self.base.data,
+                (&raw mut context).cast(),
+                what,
+                origin,
+                value,
+                sink,
+                report.cast(),
+            )
+        }
+    }
+
+    /// Calls `process`; that calls do not overlap that must not is the caller's to see to.
+    pub(super) fn call_process(
+        &self,
+        cx: &Context<'_>,
+        batch: Batch,
+        sink: RawSink,
+    ) -> Result<(), Error> {
         let mut context = cx.to_raw();
         let mut raw = RawBatch::new(batch);
         // SAFETY: see the module.

@@ -21,6 +21,7 @@ pub mod owned;
 pub mod pool;
 pub mod report;
 pub mod serve;
+pub mod shared;
 pub mod shim;
 pub mod tables;
 
@@ -125,4 +126,6 @@ pub mod status {
     pub const PANICKED: u32 = 9;
     /// Not now: the queue is full, or the source has nothing to read.
     pub const WOULD_BLOCK: u32 = 10;
+    /// Yes, to a question.
+    pub const AGREED: u32 = 11;
 }

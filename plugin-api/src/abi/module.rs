@@ -10,7 +10,7 @@ use super::{Address, Bytes, Taker};
 
 /// What a plugin promises; bits that the agent does not know are ignored.
 pub mod capability {
-    /// Its calls may overlap.
+    /// It understands [`control::SHARE`](super::control::SHARE).
     pub const CONCURRENT: u64 = 1;
     /// What it does to a batch depends on that batch alone: the agent may make one instance for each
     /// worker.
@@ -358,6 +358,12 @@ pub mod control {
     pub const STOP: u32 = 6;
     /// A source begins; `value` 1 if it is finite.
     pub const BEGIN: u32 = 7;
+    /// Before any batch, to a processor with `CONCURRENT`: whether calls of `process` may overlap from
+    /// now on, and batches of one source overtake each other. `AGREED` means yes, anything else no.
+    /// All other calls stay exclusive.
+    pub const SHARE: u32 = 8;
+    /// After `SHARE`: all batches of the source up to event time `value` have been processed.
+    pub const REACHED: u32 = 9;
 }
 
 /// What a library exports.

@@ -2,7 +2,8 @@
 //!
 //! An instance is a box of [`Boxed`]. Every function turns addresses into references, runs the
 //! plugin inside `catch_unwind` and turns its result into a status. The `unsafe` blocks rest on the
-//! interface's promises: `instance` is what `make` gave and calls on it do not overlap, `context`,
+//! interface's promises: `instance` is what `make` gave and calls on it do not overlap, but for `process`
+//! of a processor that agreed to that; `context`,
 //! `report`, sinks and data live for the call.
 
 use std::marker::PhantomData;
@@ -26,6 +27,8 @@ use crate::plugin::{
 struct Boxed<P> {
     plugin: P,
     builder: BatchBuilder,
+    /// Calls of `process` may overlap: it was asked and agreed.
+    agreed: bool,
 }
 
 /// The context of a call.
@@ -147,7 +150,7 @@ unsafe extern "C" fn make<P: Plugin>(
             Error::new(ErrorKind::BadConfig { key: error.key, span: error.span }, message)
         })?;
         let plugin = P::new(config, host)?;
-        let boxed = Boxed { plugin, builder: BatchBuilder::default() };
+        let boxed = Boxed { plugin, builder: BatchBuilder::default(), agreed: false };
         // SAFETY: `out` is the caller's place for the instance.
         unsafe { *out = Box::into_raw(Box::new(boxed)).cast() };
         Ok(())
@@ -175,9 +178,16 @@ unsafe extern "C" fn describe<P: Plugin, const KIND: u32>(what: u32, taker: Take
 }
 
 fn descriptor<P: Plugin, const KIND: u32>(version: &'static str) -> DescriptorRef {
+    describing::<P, KIND>(version, P::CAPABILITIES.0)
+}
+
+fn describing<P: Plugin, const KIND: u32>(
+    version: &'static str,
+    capabilities: u64,
+) -> DescriptorRef {
     Descriptor {
         kind: KIND,
-        capabilities: P::CAPABILITIES.0,
+        capabilities,
         name: Bytes::new(P::NAME.as_bytes()),
         version: Bytes::new(version.as_bytes()),
         summary: Bytes::new(P::SUMMARY.as_bytes()),
@@ -340,6 +350,7 @@ fn control_of(what: u32, origin: u64, value: i64) -> Option<Control> {
         control::BEGIN => Control::Begin { origin, finite: value != 0 },
         control::END => Control::End { origin },
         control::PROGRESS => Control::Progress { origin, time_ns: value },
+        control::REACHED => Control::Reached { origin, time_ns: value },
         control::IDLE => Control::Idle { origin },
         control::FLUSH => Control::Flush,
         control::BARRIER => Control::Barrier(value),
@@ -402,23 +413,57 @@ pub fn processor<P: Processor>(version: &'static str) -> ProcessorPlugin {
     ) -> u32 {
         guarded(report, || {
             // SAFETY: see the module; the agent gives the batch away and vouches for it.
-            let (boxed, batch, context) = unsafe {
-                (
-                    boxed::<P>(instance),
-                    (*batch.cast::<RawBatch>()).take(false),
-                    self::context(context),
-                )
-            };
+            let (batch, context) =
+                unsafe { ((*batch.cast::<RawBatch>()).take(false), self::context(context)) };
             let batch = batch.map_err(|malformed| Error::failed(malformed.to_string()))?;
-            boxed.plugin.process(&context, batch, &mut Sink { raw: sink, _call: PhantomData })
+            let mut sink = Sink { raw: sink, _call: PhantomData };
+            let place = instance.cast::<Boxed<P>>();
+            match P::SHARED {
+                // SAFETY: the flag is written by `share` alone, which overlaps no call. The plugin is
+                // borrowed as shared: calls that overlap do the same, all others are exclusive, and
+                // that there is a `Shared` means that `P` is `Sync`.
+                Some(shared) if unsafe { (*place).agreed } => {
+                    (shared.process)(unsafe { &(*place).plugin }, &context, batch, &mut sink)
+                }
+                // SAFETY: see the module: calls of an instance that did not agree do not overlap.
+                _ => unsafe { boxed::<P>(instance) }.plugin.process(&context, batch, &mut sink),
+            }
         })
     }
+    unsafe extern "C" fn control_or_share<P: Processor>(
+        instance: Address,
+        context: Address,
+        what: u32,
+        origin: u64,
+        value: i64,
+        sink: RawSink,
+        report: Address,
+    ) -> u32 {
+        if what != control::SHARE {
+            // SAFETY: the caller's promises are the same.
+            return unsafe { control::<P>(instance, context, what, origin, value, sink, report) };
+        }
+        let mut agreed = false;
+        let code = guarded(report, || {
+            let Some(shared) = P::SHARED else { return Ok(()) };
+            // SAFETY: see the module: this call overlaps no other.
+            let (boxed, context) = unsafe { (boxed::<P>(instance), self::context(context)) };
+            agreed = (shared.agree)(&mut boxed.plugin, &context);
+            boxed.agreed = agreed;
+            Ok(())
+        });
+        if code == status::OK && agreed { status::AGREED } else { code }
+    }
+    let mut capabilities = P::CAPABILITIES.0;
+    if P::SHARED.is_some() {
+        capabilities |= capability::CONCURRENT;
+    }
     ProcessorPlugin {
-        descriptor: descriptor::<P, { plugin_kind::PROCESSOR }>(version),
+        descriptor: describing::<P, { plugin_kind::PROCESSOR }>(version, capabilities),
         functions: ProcessorFunctions {
             process: process::<P>,
             tick: tick::<P>,
-            control: control::<P>,
+            control: control_or_share::<P>,
         }
         .leak_into_prefix(),
     }

@@ -6,6 +6,7 @@
 //! concurrency: a plugin makes one attempt and tells what came of it. A call that panics costs the
 //! instance: the agent drops it and makes another, with back-off.
 
+mod concurrent;
 mod context;
 mod delivery;
 mod error;
@@ -14,6 +15,7 @@ mod host;
 mod intake;
 mod sink;
 
+pub use concurrent::{ConcurrentProcessor, Shared};
 pub use context::Context;
 pub use delivery::{Delivery, Outcome};
 pub use error::{Error, ErrorKind};
@@ -35,6 +37,8 @@ pub struct Capabilities(pub u64);
 impl Capabilities {
     /// Nothing.
     pub const NONE: Self = Self(0);
+    /// See [`capability::CONCURRENT`]; set for who has [`Processor::SHARED`].
+    pub const CONCURRENT: Self = Self(capability::CONCURRENT);
     /// See [`capability::STATELESS`].
     pub const STATELESS: Self = Self(capability::STATELESS);
     /// See [`capability::SPLITTABLE`].
@@ -160,6 +164,9 @@ pub trait Serializer: Plugin {
 
 /// Turns batches into batches.
 pub trait Processor: Plugin {
+    /// How several threads call it at the same time; see [`ConcurrentProcessor`].
+    const SHARED: Option<Shared<Self>> = None;
+
     /// Takes a batch and pushes what comes of it. A batch that is dropped here settles as dropped by
     /// configuration.
     fn process(&mut self, cx: &Context<'_>, batch: Batch, out: &mut Sink<'_>) -> Result<(), Error>;
@@ -232,6 +239,14 @@ pub enum Control {
     },
     /// The source's event time has come this far without data.
     Progress {
+        /// The source.
+        origin: u64,
+        /// Nanoseconds since the epoch.
+        time_ns: i64,
+    },
+    /// To a processor whose calls overlap: all batches of the source up to this event time have been
+    /// processed.
+    Reached {
         /// The source.
         origin: u64,
         /// Nanoseconds since the epoch.

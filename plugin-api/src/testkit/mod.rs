@@ -11,6 +11,7 @@ use crate::abi::instance::{
     ProcessorInstance, SerializerInstance,
 };
 use crate::abi::serve::{self, HostServices, PushedBytes, SinkTarget};
+use crate::abi::shared::SharedProcessor;
 use crate::abi::shim;
 use crate::batch::{Batch, Value};
 use crate::plugin::{
@@ -292,11 +293,37 @@ macro_rules! drive_stage {
 }
 
 drive_stage!(ProcessorInstance);
+drive_stage!(SharedProcessor);
 drive_stage!(AggregatorInstance);
 
 impl Driven<ProcessorInstance> {
     /// Processes one batch.
     pub fn process(&mut self, now_ns: i64, batch: Batch) -> (Collected, Result<(), Error>) {
+        let mut collected = Collected::default();
+        let result = serve::with_sink(&mut collected, |sink| {
+            self.instance.process(&context(now_ns), batch, sink)
+        });
+        (collected, result)
+    }
+}
+
+impl Driven<ProcessorInstance> {
+    /// Asks whether several threads may call it, as the agent does before any batch.
+    ///
+    /// # Errors
+    /// It does not agree: it is as it was.
+    pub fn share(self) -> Result<Driven<SharedProcessor>, Self> {
+        let Driven { instance, host } = self;
+        match instance.share(&context(0)) {
+            Ok(instance) => Ok(Driven { instance, host }),
+            Err(instance) => Err(Driven { instance: *instance, host }),
+        }
+    }
+}
+
+impl Driven<SharedProcessor> {
+    /// Processes one batch; other threads may do the same.
+    pub fn process(&self, now_ns: i64, batch: Batch) -> (Collected, Result<(), Error>) {
         let mut collected = Collected::default();
         let result = serve::with_sink(&mut collected, |sink| {
             self.instance.process(&context(now_ns), batch, sink)

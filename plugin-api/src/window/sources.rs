@@ -11,6 +11,10 @@ struct Source {
     origin: u64,
     /// The latest time among its points.
     event_time: i64,
+    /// Where batches overtake each other: the latest time that was met at all.
+    latest: i64,
+    /// Something was learned since it was last adopted.
+    news: bool,
     /// When it last gave a sign of life.
     seen: i64,
     /// Its latest points came within `delay` of their event time.
@@ -78,6 +82,8 @@ pub struct Sources {
     now: i64,
     /// When the agent came back after a restart: who fed a window until then may come back too.
     resumed: Option<i64>,
+    /// Batches of one source overtake each other.
+    overtake: bool,
 }
 
 impl Sources {
@@ -95,7 +101,14 @@ impl Sources {
             max_future,
             now: i64::MIN,
             resumed: None,
+            overtake: false,
         }
+    }
+
+    /// From now on batches of one source overtake each other, and do not tell how far it has come:
+    /// [`Control::Reached`] does.
+    pub fn let_overtake(&mut self) {
+        self.overtake = true;
     }
 
     /// How long after its end a window is closed.
@@ -140,13 +153,18 @@ impl Sources {
                 .max()
                 .unwrap_or(i64::MIN);
         }
-        let (delay, now) = (self.delay, self.now);
+        let (delay, now, overtake) = (self.delay, self.now, self.overtake);
         let source = self.source(batch.origin());
         if latest > i64::MIN && !source.exact {
-            source.event_time = source.event_time.max(latest);
+            if overtake {
+                source.latest = source.latest.max(latest);
+            } else {
+                source.event_time = source.event_time.max(latest);
+            }
             source.live = now.saturating_sub(latest) <= delay;
         }
         source.seen = now;
+        source.news = true;
         Feed { catching_up: !source.live, limit }
     }
 
@@ -182,7 +200,33 @@ impl Sources {
                     }
                 }
             }
+            Control::Reached { origin, time_ns } => self.reach(origin, time_ns),
             Control::Flush | Control::Barrier(_) | Control::Stop => {}
+        }
+    }
+
+    /// All points of a source up to that time have come.
+    fn reach(&mut self, origin: u64, time_ns: i64) {
+        if let Some(source) = self.place.get(&origin).and_then(|&at| self.list.get_mut(at))
+            && !source.exact
+        {
+            source.event_time = source.event_time.max(time_ns.min(source.latest));
+        }
+    }
+
+    /// Takes over what others learned of sources since they were last asked.
+    pub fn adopt(&mut self, others: &mut Sources) {
+        for other in &mut others.list {
+            if !std::mem::take(&mut other.news) || other.exact {
+                continue;
+            }
+            let source = self.source(other.origin);
+            if !source.exact {
+                source.latest = source.latest.max(other.latest);
+            }
+            if source.seen <= other.seen {
+                (source.seen, source.live) = (other.seen, other.live && !source.exact);
+            }
         }
     }
 
@@ -219,6 +263,8 @@ impl Sources {
         self.list.push(Source {
             origin,
             event_time: i64::MIN,
+            latest: i64::MIN,
+            news: false,
             seen: self.now,
             live: false,
             finite: false,
@@ -327,9 +373,9 @@ mod tests {
 
     const S: i64 = 1_000_000_000;
 
-    fn batch(origin: u64, second: i64) -> Batch {
+    fn batch(origin: u64, time: i64) -> Batch {
         let mut builder = BatchBuilder::default();
-        builder.point("m").field("v", 1.0).finish(second * S).unwrap();
+        builder.point("m").field("f", 1.0).finish(time).unwrap();
         let mut batch = builder.finish().unwrap();
         batch.set_origin(origin);
         batch
@@ -351,14 +397,14 @@ mod tests {
             let now = second * S;
             match below(5) {
                 0 => {
-                    sources.observe(now, &batch(1, second));
+                    sources.observe(now, &batch(1, second * S));
                 }
                 1 => {
-                    sources.observe(now, &batch(2, second - 30 + below(20) as i64));
+                    sources.observe(now, &batch(2, (second - 30 + below(20) as i64) * S));
                 }
                 2 => sources.control(now, Control::Begin { origin: 3, finite: below(2) == 0 }),
                 3 => {
-                    sources.observe(now, &batch(3, second - 90 + below(40) as i64));
+                    sources.observe(now, &batch(3, (second - 90 + below(40) as i64) * S));
                 }
                 _ => {
                     let time_ns = (second - below(9) as i64) * S;
@@ -378,5 +424,44 @@ mod tests {
                 assert_eq!(reached.is_due(end, true, since), due, "{second} {end} {since}");
             }
         }
+    }
+
+    /// Delay 10, idle 1000, hold 5000, at most 50 ahead.
+    fn sources() -> Sources {
+        let mut sources = Sources::new(10, 1000, 5000, 50);
+        sources.let_overtake();
+        sources
+    }
+
+    #[test]
+    fn what_overtook_does_not_close_windows() {
+        let mut sources = sources();
+        assert!(sources.observe(100_000, &batch(1, 500)).catching_up);
+        assert_eq!(sources.closes_at(300, true, None), 101_000, "only its silence closes it");
+        sources.control(100_000, Control::Reached { origin: 1, time_ns: 310 });
+        assert_eq!(sources.closes_at(300, true, None), 310);
+        assert_eq!(sources.closes_at(400, true, None), 101_000);
+    }
+
+    #[test]
+    fn points_from_far_ahead_are_no_progress() {
+        let mut sources = sources();
+        sources.observe(1000, &batch(1, 500));
+        sources.observe(1000, &batch(1, i64::MAX));
+        sources.control(1000, Control::Reached { origin: 1, time_ns: i64::MAX });
+        assert_eq!(sources.closes_at(490, true, None), 500);
+        assert_eq!(sources.closes_at(491, true, None), 2000);
+    }
+
+    #[test]
+    fn what_others_learned_is_taken_over_once() {
+        let (mut own, mut other) = (sources(), sources());
+        other.observe(1000, &batch(1, 500));
+        own.adopt(&mut other);
+        own.control(1000, Control::Reached { origin: 1, time_ns: 400 });
+        assert_eq!(own.closes_at(390, true, None), 400);
+        own.control(1000, Control::End { origin: 1 });
+        own.adopt(&mut other);
+        assert!(own.is_empty(), "it was learned before the end");
     }
 }

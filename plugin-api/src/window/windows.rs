@@ -254,27 +254,8 @@ impl<W> Windows<W> {
         if self.order.len() >= self.max {
             self.force_oldest();
         }
-        let span = self.policy.grid.span(index);
-        let slot = Slot {
-            index,
-            span,
-            life: Life::default(),
-            batch: 0,
-            deliveries: Vec::new(),
-            content: open(span),
-        };
-        let at = match self.slots.iter().position(Option::is_none) {
-            Some(at) => {
-                self.slots[at] = Some(slot);
-                at
-            }
-            None => {
-                self.slots.push(Some(slot));
-                self.slots.len() - 1
-            }
-        };
-        self.order.insert(index, at as u32);
-        at as u32
+        let content = open(self.policy.grid.span(index));
+        self.enter(index, content)
     }
 
     /// Lets a window close at the next opportunity, whoever may still feed it.
@@ -432,6 +413,7 @@ impl<W> Windows<W> {
     }
 }
 
+mod merging;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,15 @@ pub struct Emitted {
     pub refused: u64,
 }
 
+impl Emitted {
+    /// Adds other counts.
+    pub fn add(&mut self, other: &Emitted) {
+        self.rows += other.rows;
+        self.empty += other.empty;
+        self.refused += other.refused;
+    }
+}
+
 /// Builds batches of results.
 #[derive(Default)]
 pub struct Emitter {

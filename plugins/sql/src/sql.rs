@@ -3,9 +3,7 @@
 use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::batch::hash::bytes_hash;
 use headwater_plugin_api::config::{Duration, Size};
-use headwater_plugin_api::plugin::{
-    Context, Control, Counter, Error, Gauge, Host, Outcome, Plugin, Processor, Sink,
-};
+use headwater_plugin_api::plugin::{Context, Control, Counter, Error, Gauge, Host, Outcome, Sink};
 use headwater_plugin_api::window::{Closing, SeriesNumbers};
 
 use crate::bind::{self, Options};
@@ -134,8 +132,8 @@ const REST_NS: i64 = 10_000_000_000;
 /// What the sources of results have in common.
 const OWN_ORIGIN: u64 = 1 << 63;
 
-/// The processor.
-pub struct Sql {
+/// A query at work, in one place.
+pub struct Engine {
     statements: Vec<Statement>,
     blueprint: Blueprint,
     /// Which statement of the query each belongs to.
@@ -145,6 +143,10 @@ pub struct Sql {
     numbered: bool,
     /// Longest time between two looks at the clock, nanoseconds; none without windows.
     pace: Option<i64>,
+    /// Rows that were made out of turn, for the next call that has its turn.
+    waiting: Vec<Batch>,
+    /// Memory that parts of it hold.
+    part_bytes: usize,
     checkpoint: Option<Checkpoint>,
     /// Rows of the last checkpoint that are to be sent again.
     resent: Vec<Batch>,
@@ -336,12 +338,8 @@ fn chains(units: &[(u64, Plan)], seed: u64) -> Vec<Vec<u64>> {
     reads
 }
 
-impl Plugin for Sql {
-    type Config = SqlConfig;
-    const NAME: &'static str = "sql";
-    const SUMMARY: &'static str = "Runs stream SQL over the points that pass";
-
-    fn new(config: SqlConfig, host: Host) -> Result<Self, Error> {
+impl Engine {
+    pub fn new(config: SqlConfig, host: Host) -> Result<Self, Error> {
         if config.query.trim().is_empty() {
             return Err(Error::config(
                 "query",
@@ -426,18 +424,20 @@ impl Plugin for Sql {
         let query = bytes_hash(parse::words(&config.query).as_bytes());
         let checkpoint = checkpoint.map(|every| Checkpoint::new(every, query, &host));
         let numbers = units.iter().map(|(number, _)| *number).collect();
-        let blueprint = Blueprint { units, settings, seed };
+        let blueprint = Blueprint { units, settings, seed, overtake: false };
         let statements = blueprint.statements();
         let metrics = Metrics::new(&host);
         let bytes = Bytes::new(config.max_state.as_usize(), blueprint.settings.flush);
         let (drop_original, numbered) = (config.drop_original, config.explain);
-        Ok(Sql {
+        Ok(Engine {
             statements,
             blueprint,
             numbers,
             drop_original,
             numbered,
             pace,
+            waiting: Vec::new(),
+            part_bytes: 0,
             checkpoint,
             resent: Vec::new(),
             bytes,
@@ -447,11 +447,11 @@ impl Plugin for Sql {
         })
     }
 
-    fn stop(&mut self, _cx: &Context<'_>) -> Result<(), Error> {
+    /// The very end.
+    pub fn stop(&mut self) {
         if let Some(checkpoint) = &mut self.checkpoint {
             checkpoint.end(&self.statements);
         }
-        Ok(())
     }
 }
 
@@ -460,17 +460,22 @@ struct Blueprint {
     units: Vec<(u64, Plan)>,
     settings: Settings,
     seed: u64,
+    /// Batches of one source overtake each other.
+    overtake: bool,
 }
 
 impl Blueprint {
     /// Statements that have seen nothing.
     fn statements(&self) -> Vec<Statement> {
-        let Blueprint { units, settings, seed } = self;
+        let Blueprint { units, settings, seed, overtake } = self;
         let made = units.iter().zip(chains(units, *seed)).enumerate();
         made.map(|(at, ((_, plan), chain))| {
             let mut statement = Statement::new(plan.clone(), settings, seed + at as u64);
             if let Some(sources) = statement.sources() {
                 chain.into_iter().for_each(|origin| sources.set_exact(origin));
+                if *overtake {
+                    sources.let_overtake();
+                }
             }
             statement
         })
@@ -478,13 +483,9 @@ impl Blueprint {
     }
 }
 
-impl Processor for Sql {
-    fn process(
-        &mut self,
-        cx: &Context<'_>,
-        mut batch: Batch,
-        out: &mut Sink<'_>,
-    ) -> Result<(), Error> {
+impl Engine {
+    /// Takes a batch.
+    pub fn process(&mut self, cx: &Context<'_>, mut batch: Batch, out: &mut Sink<'_>) {
         self.resume(cx.now());
         let mut made = Vec::new();
         let took = self.run(cx.now(), 0, &batch, &mut made);
@@ -499,11 +500,10 @@ impl Processor for Sql {
             delivery.settle(Outcome::Delivered);
         }
         self.end(cx.now(), made, false, out);
-        Ok(())
     }
 
-    fn tick(&mut self, cx: &Context<'_>, out: &mut Sink<'_>) -> Result<Option<i64>, Error> {
-        let now = cx.now();
+    /// Does what is due by the clock; when to call it again.
+    pub fn tick(&mut self, now: i64, out: &mut Sink<'_>) -> Option<i64> {
         self.resume(now);
         let mut made = Vec::new();
         self.close(now, Closing::Due, &mut made);
@@ -523,21 +523,16 @@ impl Processor for Sql {
         }
         self.gauges();
         let Some(pace) = self.pace else {
-            return Ok(holds.then(|| now.saturating_add(REST_NS)));
+            return holds.then(|| now.saturating_add(REST_NS));
         };
         let next = self.statements.iter_mut().filter_map(|statement| statement.next_due(now));
         let checkpoint = self.checkpoint.as_ref().and_then(Checkpoint::next);
         let next = next.chain(checkpoint).min().unwrap_or(i64::MAX);
-        Ok(Some(next.min(now.saturating_add(pace))))
+        Some(next.min(now.saturating_add(pace)))
     }
 
-    fn control(
-        &mut self,
-        cx: &Context<'_>,
-        control: Control,
-        out: &mut Sink<'_>,
-    ) -> Result<(), Error> {
-        let now = cx.now();
+    /// Takes a message.
+    pub fn control(&mut self, now: i64, control: Control, out: &mut Sink<'_>) {
         self.resume(now);
         self.statements.iter_mut().for_each(|statement| statement.control(now, control));
         let mut made = Vec::new();
@@ -547,11 +542,8 @@ impl Processor for Sql {
         if stops {
             self.stop_statements(now, out);
         }
-        Ok(())
     }
-}
 
-impl Sql {
     /// Takes up what the last checkpoint holds, before anything else.
     fn resume(&mut self, now: i64) {
         let Some(checkpoint) = &mut self.checkpoint else { return };
@@ -654,14 +646,9 @@ impl Sql {
     /// Hands on what was made, and tells what was counted.
     fn end(&mut self, now: i64, made: Vec<Batch>, at_once: bool, out: &mut Sink<'_>) {
         let resent = std::mem::take(&mut self.resent);
-        for mut batch in resent.into_iter().chain(made) {
-            // What is made of points at once carries their handle, unless a checkpoint holds that.
-            if let Some(checkpoint) = &mut self.checkpoint
-                && (batch.origin() & OWN_ORIGIN != 0 || batch.delivery().is_none())
-            {
-                checkpoint.send(&mut batch);
-            }
-            out.push(batch);
+        let waiting = std::mem::take(&mut self.waiting);
+        for batch in resent.into_iter().chain(waiting).chain(made) {
+            self.send(batch, out);
         }
         let metrics = &self.metrics;
         for statement in &mut self.statements {
@@ -696,9 +683,20 @@ impl Sql {
         }
     }
 
+    /// Hands a batch on.
+    fn send(&mut self, mut batch: Batch, out: &mut Sink<'_>) {
+        // What is made of points at once carries their handle, unless a checkpoint holds that.
+        if let Some(checkpoint) = &mut self.checkpoint
+            && (batch.origin() & OWN_ORIGIN != 0 || batch.delivery().is_none())
+        {
+            checkpoint.send(&mut batch);
+        }
+        out.push(batch);
+    }
+
     fn gauges(&mut self) {
         let (mut windows, mut held, mut groups, mut lag) = (0, 0, 0, 0);
-        let mut bytes = self.series.byte_size();
+        let mut bytes = self.series.byte_size() + self.part_bytes;
         for statement in &mut self.statements {
             bytes += statement.byte_size();
             if let Some(join) = statement.join() {
@@ -719,5 +717,9 @@ impl Sql {
 }
 
 mod bytes;
+mod parallel;
+
+pub use parallel::Sql;
+
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,7 @@ use crate::stateful::Stateful;
 use crate::watch::Watch;
 use crate::window::{Results, WindowState, Work};
 
+mod merging;
 mod relief;
 
 pub use relief::Relief;

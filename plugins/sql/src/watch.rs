@@ -48,6 +48,20 @@ impl Watch {
         }
     }
 
+    /// Takes note of what another one met.
+    pub fn absorb(&mut self, other: &Watch) {
+        if self.done || other.since.is_none() {
+            return;
+        }
+        self.since = [self.since, other.since].into_iter().flatten().min();
+        self.missing.retain(|column| other.missing.contains(column));
+        for name in &other.known {
+            if self.known.len() < Self::MAX_NAMES && !self.known.contains(name) {
+                self.known.insert(name.clone());
+            }
+        }
+    }
+
     /// What is to be reported: nothing before there was time for all names to come, and nothing
     /// twice.
     pub fn report(&mut self, now: i64, at_once: bool) -> Vec<String> {

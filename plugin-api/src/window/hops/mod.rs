@@ -3,6 +3,7 @@
 
 mod closing;
 mod grid;
+mod merging;
 mod state;
 
 use std::collections::BTreeMap;
@@ -313,6 +314,10 @@ impl<W> Hops<W> {
 
     fn open(&mut self, number: i64) {
         while self.windows.len() - self.forced >= self.max() && self.force_oldest() {}
+        self.enter_window(number);
+    }
+
+    fn enter_window(&mut self, number: i64) {
         self.windows.insert(number, Window::default());
         for (_, at) in self.order.range(self.grid.panes(number)) {
             if let Some(pane) = self.slots.get_mut(*at as usize).and_then(Option::as_mut) {

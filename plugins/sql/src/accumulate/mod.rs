@@ -192,6 +192,11 @@ impl Accumulators {
         (0..self.rows.len()).filter(has).map(|group| group as u32).collect()
     }
 
+    /// The points of a group.
+    pub fn points_of(&self, group: u32) -> u64 {
+        self.rows.get(group as usize).copied().unwrap_or(0)
+    }
+
     /// Notes that all groups were emitted.
     pub fn unmark(&mut self) {
         self.dirty.fill(false);

@@ -32,9 +32,19 @@ const MAX_ROWS: usize = 64 << 20;
 const MAX_HELD: usize = 1 << 20;
 
 /// Rows that outputs have not settled, as far as it is known.
-struct Sent {
+pub struct Sent {
     rows: Batch,
     settled: Arc<AtomicBool>,
+}
+
+impl Sent {
+    /// Follows rows that are about to be sent on.
+    pub fn new(rows: &mut Batch) -> Sent {
+        let copy = rows.clone();
+        let (handle, settled) = Delivery::tracked();
+        rows.set_delivery(Some(handle));
+        Sent { rows: copy, settled }
+    }
 }
 
 /// The checkpoints of a query.
@@ -163,11 +173,14 @@ impl Checkpoint {
 
     /// Notes rows that are sent on, so that checkpoints hold them until they have settled.
     pub fn send(&mut self, rows: &mut Batch) {
-        let copy = rows.clone();
-        let (handle, settled) = Delivery::tracked();
-        rows.set_delivery(Some(handle));
-        self.sent.push(Sent { rows: copy, settled });
-        self.changed = true;
+        self.take_up([Sent::new(rows)]);
+    }
+
+    /// As [`send`](Self::send), for rows that were sent meanwhile.
+    pub fn take_up(&mut self, sent: impl IntoIterator<Item = Sent>) {
+        let before = self.sent.len();
+        self.sent.extend(sent);
+        self.changed |= self.sent.len() > before;
     }
 
     /// Forgets rows that have settled.

@@ -6,7 +6,7 @@
 
 use headwater_plugin_api::batch::Batch;
 
-use super::Sql;
+use super::Engine;
 use crate::statement::Relief;
 
 /// The memory is added up after so many batches, if they brought this share of what is held.
@@ -48,6 +48,21 @@ impl Bytes {
             || self.batches >= BATCHES && self.came >= self.used.min(self.max) / SHARE
     }
 
+    /// Takes note of what parts took.
+    pub fn add(&mut self, came: usize) {
+        self.came = self.came.saturating_add(came);
+    }
+
+    /// Bytes that may come into a part before it is merged.
+    pub fn part(&self) -> usize {
+        (self.max / 4).max(1 << 20)
+    }
+
+    /// Whether new groups are refused.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Whether the memory is to be added up although no more batches came: it may be much.
     pub fn is_near(&self) -> bool {
         self.closed || self.used.saturating_add(self.came.saturating_mul(16)) > self.max / 2
@@ -59,7 +74,7 @@ impl Bytes {
     }
 }
 
-impl Sql {
+impl Engine {
     /// Adds up what all statements hold.
     fn measure(&mut self) {
         let statements = self.statements.iter_mut().map(|statement| statement.measure());

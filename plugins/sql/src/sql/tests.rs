@@ -18,6 +18,7 @@ mod memory;
 mod naive;
 mod over;
 mod over_naive;
+mod parallel;
 mod reference;
 mod rows;
 mod session;

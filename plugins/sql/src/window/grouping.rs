@@ -29,6 +29,8 @@ pub struct Grouping {
     /// Room was made for the batch at hand; what does not fit now is dropped.
     tidied: bool,
     key: Vec<u8>,
+    /// Counts how often groups were numbered anew.
+    pub generation: u64,
 }
 
 impl Grouping {
@@ -43,6 +45,7 @@ impl Grouping {
             closed: false,
             tidied: false,
             key: Vec::new(),
+            generation: 0,
         }
     }
 
@@ -58,6 +61,7 @@ impl Grouping {
     pub fn release(&mut self) {
         self.key = Vec::new();
         self.table.release();
+        self.generation += 1;
         self.stale = false;
     }
 
@@ -162,5 +166,6 @@ impl Grouping {
     pub fn retain(&mut self, used: &[bool]) {
         self.stale = false;
         self.table.retain(used);
+        self.generation += 1;
     }
 }

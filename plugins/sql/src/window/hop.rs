@@ -16,7 +16,7 @@ use super::grouping::TIDY_MIN;
 use super::placing::{self, Axis, Placed};
 use super::slots::numbers;
 use super::tumbling::{STATE_FACTOR, is_untidy, policy, tidy};
-use super::{CALL_ROWS, Form, MakePoints, Results, Shared, Work};
+use super::{CALL_ROWS, Form, MakePoints, Parted, Results, Shared, Work};
 use crate::accumulate::Accumulators;
 use crate::plan::Aggregate;
 use crate::statement::{NO_GROUP, Settings};
@@ -26,7 +26,7 @@ const SPARE: usize = 2;
 
 /// Hopping windows.
 pub struct Hop {
-    panes: Hops<Accumulators>,
+    pub(super) panes: Hops<Accumulators>,
     free: Vec<Accumulators>,
     /// A window whose rows are still to come.
     emission: Option<Emission>,
@@ -99,7 +99,7 @@ impl Hop {
         }
     }
 
-    fn recycle(&mut self, mut content: Accumulators) {
+    pub(super) fn recycle(&mut self, mut content: Accumulators) {
         if self.free.len() < SPARE {
             content.clear();
             self.free.push(content);
@@ -312,6 +312,10 @@ impl Form for Hop {
         let start = self.panes.low_watermark();
         let start = self.emission.as_ref().map_or(start, |emission| start.min(emission.span.start));
         if stamp_end { start.saturating_add(self.panes.grid().size()) } else { start }
+    }
+
+    fn parted(&mut self) -> Option<Parted<'_>> {
+        Some(Parted::Hop(self))
     }
 
     fn byte_size(&mut self) -> usize {

@@ -8,12 +8,14 @@
 //! - `hop`: windows that overlap; a point is added to its pane once.
 //! - `session`: windows that last until a group is silent.
 //! - `rows`: so many points of a group.
+//! - `merging`: windows that several threads collected.
 //! - `grouping`, `emission`, `slots`: the tables of groups, rows that are made, and accumulators that
 //!   are counted by window instead of by group.
 
 mod emission;
 mod grouping;
 mod hop;
+mod merging;
 mod placing;
 mod rows;
 mod session;
@@ -35,6 +37,7 @@ use crate::statement::{Counts, Late, Relief, SeriesInfo, Settings};
 use crate::vector::Vector;
 use emission::Writer;
 use grouping::Grouping;
+pub use merging::Mapping;
 
 /// Rows that one call emits, so that buffers can drain before the next one goes on.
 const CALL_ROWS: usize = 4096;
@@ -112,6 +115,10 @@ trait Form: Send {
     fn next_due(&self, now: i64) -> Option<i64>;
     /// The earliest time that a row which is still to come may have, late ones aside.
     fn watermark(&self, stamp_end: bool) -> i64;
+    /// Itself, if several threads may collect its windows.
+    fn parted(&mut self) -> Option<Parted<'_>> {
+        None
+    }
     /// Bytes of memory held.
     fn byte_size(&mut self) -> usize;
     /// Gives back the memory that no open window needs; whether no window is open.
@@ -126,6 +133,12 @@ trait Form: Send {
         groups: usize,
         from: &mut Reader<'_>,
     ) -> Read<()>;
+}
+
+/// Forms of windows of which several threads collect each a part.
+enum Parted<'f> {
+    Tumbling(&'f mut tumbling::Tumbling),
+    Hop(&'f mut hop::Hop),
 }
 
 /// The windows and groups of a statement.

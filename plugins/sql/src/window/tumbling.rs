@@ -10,7 +10,7 @@ use headwater_plugin_api::window::{
 use super::emission::{self, Emission};
 use super::grouping::TIDY_MIN;
 use super::placing::{self, Axis, Placed};
-use super::{CALL_ROWS, Form, MakePoints, Results, Shared, Work};
+use super::{CALL_ROWS, Form, MakePoints, Parted, Results, Shared, Work};
 use crate::accumulate::Accumulators;
 use crate::plan::Aggregate;
 use crate::statement::{Late, Settings};
@@ -20,7 +20,7 @@ pub const STATE_FACTOR: usize = 8;
 
 /// Tumbling windows.
 pub struct Tumbling {
-    windows: Windows<Accumulators>,
+    pub(super) windows: Windows<Accumulators>,
     /// Accumulators of a closed window, for a new one.
     free: Option<Accumulators>,
     /// A window that is closed and whose rows are still to come.
@@ -95,7 +95,7 @@ impl Tumbling {
         false
     }
 
-    fn recycle(&mut self, content: Option<Accumulators>) {
+    pub(super) fn recycle(&mut self, content: Option<Accumulators>) {
         if let Some(mut content) = content
             && self.free.is_none()
         {
@@ -313,6 +313,10 @@ impl Form for Tumbling {
         let start = self.windows.low_watermark();
         let start = self.emission.as_ref().map_or(start, |emission| start.min(emission.span.start));
         if stamp_end { start.saturating_add(self.windows.policy().grid.size()) } else { start }
+    }
+
+    fn parted(&mut self) -> Option<Parted<'_>> {
+        Some(Parted::Tumbling(self))
     }
 
     fn byte_size(&mut self) -> usize {
