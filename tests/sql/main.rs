@@ -13,6 +13,7 @@ mod over;
 mod random;
 mod table;
 mod value;
+mod workers;
 
 /// What the environment asks for.
 #[derive(Debug, Clone, Copy)]
