@@ -21,7 +21,7 @@ pub struct Made {
 }
 
 impl Made {
-    fn read(point: &PointRef<'_>) -> Made {
+    pub fn read(point: &PointRef<'_>) -> Made {
         let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         let value = |value: Field<'_>| match value {
             Field::F64(v) => Value::Float(v),

@@ -14,6 +14,7 @@ mod over;
 mod random;
 mod table;
 mod value;
+mod workers;
 
 /// What the environment asks for.
 #[derive(Debug, Clone, Copy)]

@@ -53,7 +53,7 @@ pub trait Runner {
 }
 
 /// One processor, from the first step to the last.
-struct Plain;
+pub struct Plain;
 
 impl Runner for Plain {
     fn name(&self) -> String {
@@ -97,7 +97,7 @@ pub fn run_step(engine: &mut Engine, table: &Table, step: &Step<'_>) {
 
 /// All that is to give the same rows as [`Plain`].
 fn runners() -> Vec<Box<dyn Runner>> {
-    vec![Box::new(Plain)]
+    vec![Box::new(Plain), Box::new(crate::workers::Workers(3))]
 }
 
 /// How points come.

@@ -88,7 +88,7 @@ impl Default for Reached {
 
 impl Reached {
     /// How many batches may pass before a tick.
-    const BATCHES: u32 = 64;
+    const BATCHES: u32 = 1024;
 
     /// The turn of a source's batch with points up to this time has come. Whether the stage is to
     /// tick now.
@@ -106,7 +106,7 @@ impl Reached {
         let batches = self.batches.swap(0, Ordering::Relaxed);
         let every = self.every.load(Ordering::Relaxed);
         if more {
-            self.every.store((every / 2).max(1), Ordering::Relaxed);
+            self.every.store((batches / 4).max(1), Ordering::Relaxed);
         } else if batches >= every {
             self.every.store((every * 2).min(Self::BATCHES), Ordering::Relaxed);
         }
