@@ -230,7 +230,9 @@ impl Builder<'_> {
         let first = self.made(&plugin.config, make())?;
         let instances = if has(loaded.descriptor, Capabilities::STATELESS) {
             Instances::EachWorker(make)
-        } else if has(loaded.descriptor, Capabilities::CONCURRENT) && workers(self.plan) > 1 {
+        } else if has(loaded.descriptor, Capabilities::CONCURRENT)
+            && workers(self.plan) >= SHARING_WORKERS
+        {
             match first.share(&no_bounds()) {
                 Ok(first) => Instances::Shared(
                     SharedSlot::new(Some(first), sharing(make)),
@@ -563,6 +565,10 @@ fn sharing(make: Maker<ProcessorInstance>) -> Maker<SharedProcessor> {
     let refuses = |_| Error::failed("it does not agree to be called by several threads any more");
     Box::new(move || make()?.share(&no_bounds()).map_err(refuses))
 }
+
+/// From so many workers on, calls of a stage that agrees to it overlap: two gain nothing by it, for a
+/// stage that takes a tenth of a point's time seldom lets one wait, and each has tables of its own.
+const SHARING_WORKERS: usize = 3;
 
 /// How many threads read and work side by side.
 fn workers(plan: &Plan) -> usize {

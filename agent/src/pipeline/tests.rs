@@ -418,7 +418,7 @@ fn run_within(
     let folder = Folder::new(test);
     let file: PathBuf = folder.path().join("test.toml");
     let text = format!(
-        "[agent]\nomit_hostname = true\nworkers = 2\nstop_timeout = '{stop_timeout}'\nmetric_batch_size = 4\n\
+        "[agent]\nomit_hostname = true\nworkers = 3\nstop_timeout = '{stop_timeout}'\nmetric_batch_size = 4\n\
          [[inputs.counter]]\ntest = '{test}'\ndata_format = 'numbers'\n{input}\n\
          {stages}\n\
          [[outputs.keep]]\ntest = '{test}'\n{output}\n"
