@@ -107,6 +107,10 @@ macro_rules! guards {
 const RENAME: &str = "[[replace]]\nmeasurement = 'cpu'\ndest = 'processor'\n";
 const REGEX: &str = "[[tags]]\nkey = 'host'\npattern = '^server(\\d+)$'\nreplacement = 's${1}'\n";
 const JSON: &str = "json_strict = true\ntag_keys = ['host', 'cpu']\n";
+const TAGS_WINDOW: &str = "drop_original = true\nquery = '''
+CREATE STREAM by_host AS
+SELECT host, count(*) AS n, avg(usage_user) AS mean, min(usage_user) AS low, max(usage_user) AS high
+FROM * WHERE host LIKE 'server%' AND region <> '' GROUP BY time('10s'), host'''";
 const WINDOW: &str = "drop_original = true\nquery = '''
 CREATE STREAM by_host AS
 SELECT host, count(*) AS n, avg(usage_user) AS mean, min(usage_user) AS low, max(usage_user) AS high
@@ -161,6 +165,7 @@ guards! {
     "basicstats": Typical, some, aggregate;
     "sql_window": Typical, some, |source| stage::<Sql>(source, WINDOW);
     "sql_window_where": Typical, some, |source| stage::<Sql>(source, WHERE_WINDOW);
+    "sql_window_where_tags": Typical, some, |source| stage::<Sql>(source, TAGS_WINDOW);
     "sql_1_statement": Typical, some, |source| stage::<Sql>(source, &statements(1));
     "sql_16_statements": Typical, some, |source| stage::<Sql>(source, &statements(16));
     "sql_hop": Typical, some, |source| stage::<Sql>(source, HOP);
