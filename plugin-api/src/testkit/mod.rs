@@ -134,6 +134,21 @@ pub struct TestHost {
     counters: Mutex<std::collections::HashMap<String, &'static AtomicU64>>,
 }
 
+/// Counters of hosts that are gone, to be used again: they live as long as the process.
+static CELLS: Mutex<Vec<&'static AtomicU64>> = Mutex::new(Vec::new());
+
+impl Drop for TestHost {
+    fn drop(&mut self) {
+        // Plugins hold their host: nobody counts any more.
+        let counters = self.counters.get_mut().unwrap_or_else(|e| e.into_inner());
+        let mut cells = CELLS.lock().unwrap_or_else(|e| e.into_inner());
+        for cell in counters.drain().map(|(_, cell)| cell) {
+            cell.store(0, std::sync::atomic::Ordering::Relaxed);
+            cells.push(cell);
+        }
+    }
+}
+
 impl TestHost {
     /// The value of a counter or gauge.
     pub fn metric(&self, name: &str) -> u64 {
@@ -151,7 +166,10 @@ impl HostServices for TestHost {
     }
     fn counter(&self, name: &str, _gauge: bool) -> &'static AtomicU64 {
         let mut counters = self.counters.lock().unwrap_or_else(|e| e.into_inner());
-        counters.entry(name.to_owned()).or_insert_with(|| Box::leak(Box::new(AtomicU64::new(0))))
+        counters.entry(name.to_owned()).or_insert_with(|| {
+            let unused = CELLS.lock().unwrap_or_else(|e| e.into_inner()).pop();
+            unused.unwrap_or_else(|| Box::leak(Box::new(AtomicU64::new(0))))
+        })
     }
     fn load_state(&self, key: &str) -> Option<Vec<u8>> {
         self.state.lock().unwrap_or_else(|e| e.into_inner()).get(key).cloned()
