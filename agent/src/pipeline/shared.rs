@@ -89,12 +89,20 @@ impl<I: Send + Sync> SharedSlot<I> {
             drop(state);
             return Err(CallError::TooLate);
         }
-        state.shared -= 1;
         let ended = Self::end(&mut state, Some(&instance), result);
+        // Whoever comes next may want it alone: it is given back before that is told.
+        let left = match &state.instance {
+            Some(current) if Arc::ptr_eq(current, &instance) => {
+                drop(instance);
+                None
+            }
+            _ => Some(instance),
+        };
+        state.shared -= 1;
         drop(state);
         self.changed.notify_all();
-        // The last one that has it ends it, outside of the lock.
-        drop(instance);
+        // The last one that has an instance which was given up ends it, outside of the lock.
+        drop(left);
         ended
     }
 
