@@ -12,6 +12,7 @@ mod extreme;
 pub mod held;
 mod kernel;
 mod moments;
+pub mod numbers;
 pub mod one;
 mod part;
 mod quantiles;
