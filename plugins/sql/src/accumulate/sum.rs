@@ -166,7 +166,7 @@ impl Accumulator for Sum {
     }
 
     fn merge(&mut self, other: &Self, len: usize, to: To<'_>) {
-        self.unsigned.merge(&other.unsigned, other.ints.len(), to);
+        self.unsigned.merge(&other.unsigned, to);
         if to.any(&other.floats, |float| float.count > 0) {
             grow(&mut self.floats, len, FloatSum::default());
             merge(&mut self.floats, &other.floats, to, FloatSum::merge);
@@ -181,9 +181,10 @@ impl Accumulator for Sum {
     }
 
     /// Which numbers there are.
-    fn write_head(&self, out: &mut Vec<u8>) {
+    fn write_head(&self, alone: Option<usize>, out: &mut Vec<u8>) {
         let (floats, ints) = (!self.floats.is_empty(), !self.ints.is_empty());
-        out.push(u8::from(floats) | u8::from(ints) << 1 | u8::from(self.unsigned.any()) << 2);
+        out.push(u8::from(floats) | u8::from(ints) << 1 | self.unsigned.form(alone) << 2);
+        self.unsigned.write(alone, out);
     }
 
     fn write_group(&self, group: usize, out: &mut Vec<u8>) {
@@ -200,10 +201,8 @@ impl Accumulator for Sum {
     }
 
     fn read_head(&mut self, len: usize, from: &mut Reader<'_>) -> Read<()> {
-        let flags = from.flags(7)?;
-        if flags & 4 != 0 {
-            self.unsigned.set_all();
-        }
+        let flags = from.flags(15)?;
+        self.unsigned.read(flags >> 2, len, from)?;
         if flags & 1 != 0 {
             grow(&mut self.floats, len, FloatSum::default());
         }
