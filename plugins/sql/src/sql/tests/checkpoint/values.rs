@@ -2,35 +2,38 @@
 
 use super::*;
 
-/// The rows of these batches, sorted, with a stop and restart before the batches of these numbers.
-fn rows(query: &str, batches: &[&[&str]], restarts: &[usize]) -> Vec<String> {
+/// The rows of these batches, which come so many seconds apart, sorted; with a stop and restart before
+/// the batches of these numbers.
+fn rows(query: &str, apart: i64, batches: &[&[&str]], restarts: &[usize]) -> Vec<String> {
     let host = host();
     let mut stage = stage_on(&host, "", query);
-    let mut made = Vec::new();
+    let (mut made, mut now) = (Vec::new(), 1);
     for (number, lines) in batches.iter().enumerate() {
         if restarts.contains(&number) {
-            stage.stop(1);
+            stage.stop(now);
             made.append(&mut stage.made);
             stage = stage_on(&host, "", query);
         }
-        stage.feed(1, lines);
+        stage.feed(now, lines);
+        now += apart;
+        stage.tick(now);
         assert_eq!(stage.warnings(), [""; 0], "{query}");
     }
     // With nothing to store it into, all that is open is emitted.
     host.refuses_state.store(true, Ordering::Relaxed);
-    stage.stop(1);
+    stage.stop(now);
     made.append(&mut stage.made);
     made.sort();
     made
 }
 
 /// What is emitted is the same, whenever it was stopped.
-fn check(query: &str, batches: &[&[&str]]) -> Vec<String> {
-    let wanted = rows(query, batches, &[]);
+fn check(query: &str, apart: i64, batches: &[&[&str]]) -> Vec<String> {
+    let wanted = rows(query, apart, batches, &[]);
     let all: Vec<usize> = (1..batches.len()).collect();
-    assert_eq!(rows(query, batches, &all), wanted, "{query}");
+    assert_eq!(rows(query, apart, batches, &all), wanted, "{query}");
     for restart in all {
-        assert_eq!(rows(query, batches, &[restart]), wanted, "{query}, {restart}");
+        assert_eq!(rows(query, apart, batches, &[restart]), wanted, "{query}, {restart}");
     }
     wanted
 }
@@ -48,7 +51,7 @@ fn signs_of_other_groups_do_not_show() {
     ];
     for form in ["session('10s')", "rows(2)", "rows(5)", "time('10s')", "hop('5s', '10s')"] {
         let query = format!("CREATE STREAM s AS SELECT {columns} FROM m GROUP BY {form}, host");
-        let made = check(&query, &batches);
+        let made = check(&query, 0, &batches);
         if form.starts_with("session") {
             let wanted = [
                 "s,host=b s=7u,m=4u,lo=3u,d=1u,f=3i,l=4u,",
@@ -74,12 +77,12 @@ fn numbers_out_of_range() {
     let query = format!("SELECT {columns} FROM m WINDOW w AS (PARTITION BY host)");
     let batches: [&[&str]; 3] = [
         &["m,host=a x=1e308 0", "m,host=b x=1 0"],
-        &["m,host=a x=-1.7e308 1", "m,host=b x=2 1"],
-        &["m,host=a x=3 2", "m,host=b x=3 2"],
+        &["m,host=a x=-1.7e308 10", "m,host=b x=2 10"],
+        &["m,host=a x=3 20", "m,host=b x=3 20"],
     ];
-    let made = check(&query, &batches);
+    let made = check(&query, 10, &batches);
     assert!(made.iter().any(|row| row.contains("host=\"a\"") && row.contains("n=3i")), "{made:?}");
     let query =
-        "SELECT host, stddev(x) AS d, sum(x) AS s, count(x) AS n FROM m GROUP BY time('10s'), host";
-    check(query, &batches);
+        "SELECT host, stddev(x) AS d, sum(x) AS s, count(x) AS n FROM m GROUP BY time('1m'), host";
+    check(query, 10, &batches);
 }
