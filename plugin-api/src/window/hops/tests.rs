@@ -123,3 +123,27 @@ fn a_handle_settles_with_the_worst_of_its_windows() {
     }
     assert_eq!(*told.lock().unwrap(), [Outcome::Lost]);
 }
+
+#[test]
+fn windows_of_a_pane_that_holds_too_many_handles_close_early() {
+    let mut h = hops(10, 20, 0);
+    let mut of = batch(&[5]);
+    let (delivery, told) = testkit::delivery();
+    of.set_delivery(delivery);
+    for number in 1..=Hops::<()>::MAX_DELIVERIES {
+        let feed = h.observe(T + 5 * S, &of);
+        h.place(&feed, T + 5 * S, Vec::new);
+        h.hold_delivery(&of);
+        assert_eq!(h.ready(Closing::Due).is_some(), number == Hops::<()>::MAX_DELIVERIES);
+    }
+    of.take_delivery().unwrap().settle(Outcome::Delivered);
+    assert_eq!(h.closed_early(), 2);
+    for _ in 0..2 {
+        assert!(told.lock().unwrap().is_empty());
+        let ready = h.ready(Closing::Due).unwrap();
+        h.take_delivery(ready.window).unwrap().settle(Outcome::Delivered);
+        h.done(ready.window);
+    }
+    assert!(h.is_empty());
+    assert_eq!(*told.lock().unwrap(), [Outcome::Delivered]);
+}

@@ -50,7 +50,7 @@ impl<W> Windows<W> {
     /// Lets the oldest windows close when there are too many.
     pub fn bound(&mut self) {
         let forced = self.slots.iter().filter(|slot| slot.life.forced).count();
-        for _ in Self::MAX..self.slots.len().saturating_sub(forced) {
+        for _ in self.max..self.slots.len().saturating_sub(forced) {
             self.force_oldest();
         }
     }

@@ -184,7 +184,7 @@ pub fn regex(pattern: &Expr, fold: bool) -> Result<Box<Regex>> {
     let built = RegexBuilder::new(text).case_insensitive(fold).size_limit(MAX_REGEX).build();
     built.map(Box::new).map_err(|error| {
         let sentence = match error {
-            regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
+            regex::Error::CompiledTooBig(_) => "it is too large (the limit is 1 MiB compiled): write a shorter one, or smaller repetitions".to_owned(),
             other => other.to_string().lines().last().unwrap_or_default().replace("error: ", ""),
         };
         SqlError::new(pattern.area, format!("this is no regular expression: {sentence}"))
