@@ -345,7 +345,7 @@ impl Held {
 /// Appends a value of a key: equal values have equal bytes. Whether it is one: NULL equals nothing.
 fn write_key(out: &mut Vec<u8>, cell: Cell<'_>) -> bool {
     match cell {
-        Cell::Null => return false,
+        Cell::Null => false,
         // 1.0 equals 1. Integers have at most 65 bits.
         Cell::Float(value)
             if value.fract() == 0.0 && value.abs() < 18_446_744_073_709_551_616.0 =>
