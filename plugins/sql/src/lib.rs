@@ -21,6 +21,7 @@ mod series;
 pub mod sql;
 mod stateful;
 mod statement;
+mod table;
 mod time;
 mod vector;
 mod watch;

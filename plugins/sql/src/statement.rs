@@ -17,6 +17,7 @@ use crate::plan::{Action, Output, Plan, ResultName, Window};
 use crate::points::{OneSeries, Points, SERIES_FILTERS, ShapePlans};
 use crate::series::SeriesValues;
 use crate::stateful::Stateful;
+use crate::table::Lookup;
 use crate::watch::Watch;
 use crate::window::{Results, WindowState, Work};
 
@@ -81,6 +82,8 @@ pub struct SeriesInfo {
     pub group: u32,
     /// Which columns of the statement are tags of it, a bit for each of the first 64.
     pub tags: u64,
+    /// The row of the table that is joined, as [`Lookup`] notes it.
+    pub row: u32,
     /// The tags that joined rows take over, by the number of their set, or [`NO_GROUP`].
     pub carried: u32,
 }
@@ -101,6 +104,7 @@ pub struct Statement {
     watch: Watch,
     window: Option<Stateful>,
     join: Option<Box<JoinState>>,
+    lookup: Option<Box<Lookup>>,
     counts: Counts,
     /// When the last points came; `None` once the memory was given back.
     fed: Option<i64>,
@@ -153,6 +157,7 @@ impl Statement {
         Statement {
             watch: Watch::new(&plan),
             join,
+            lookup: plan.table.as_ref().map(|_| Box::default()),
             plan: Arc::new(plan),
             series: SeriesValues::default(),
             shapes: ShapePlans::default(),
@@ -307,8 +312,9 @@ impl Statement {
             }
             let Some(shape) = self.shapes.get(shape) else { continue };
             took = true;
-            let points =
-                |rows| Points { batch, rows, columns: &plan.columns, places: &shape.columns };
+            let table = self.lookup.as_ref().map(|lookup| lookup.matched());
+            let (columns, places) = (&plan.columns, &shape.columns);
+            let points = |rows| Points { batch, rows, columns, places, table };
             match (&plan.action, &mut self.window, &feed) {
                 (Action::Aggregate(aggregate), Some(Stateful::Window(window)), Some(feed)) => {
                     let results = Results {
@@ -409,7 +415,7 @@ impl Statement {
             let (rows, columns, places) = (&self.rows[..], &plan.columns, &shape.columns);
             took = true;
             take(Selected {
-                points: Points { batch, rows, columns, places },
+                points: Points { batch, rows, columns, places, table: None },
                 keys_by_series: shape.keys_by_series,
                 series: &mut self.series,
                 emitter: &mut self.emitter,
@@ -427,6 +433,11 @@ impl Statement {
     /// Looks up the series and shapes of a batch; whether any series is read.
     #[inline(never)]
     fn prepare(&mut self, plan: &Plan, now: i64, batch: &Batch) -> bool {
+        if let (Some(lookup), Some(join)) = (&mut self.lookup, &plan.table)
+            && lookup.refresh(join)
+        {
+            self.series.each_mut().for_each(|info| info.row = 0);
+        }
         let (watch, failures) = (&mut self.watch, &mut self.counts.failures);
         let (mixed, common) = (&mut self.mixed_tags, &mut self.common_tags);
         self.series.prepare(batch, |series| {
@@ -585,12 +596,24 @@ impl Statement {
         if !shape.keys_by_series || self.groups.contains(&NO_GROUP) {
             self.groups.clear();
         }
+        let (columns, places) = (&plan.columns, &shape.columns);
+        if let (Some(lookup), Some(join)) = (&mut self.lookup, &plan.table) {
+            let points = Points { batch, rows: &self.rows, columns, places, table: None };
+            lookup.find(join, shape.row_by_series, &points, &mut self.series, cx);
+            if !join.keeps_left {
+                if !self.groups.is_empty() {
+                    let mut rows = self.rows.iter();
+                    self.groups.retain(|_| rows.next().is_some_and(|at| lookup.is_found(*at)));
+                }
+                self.rows.retain(|at| lookup.is_found(*at));
+            }
+        }
         for number in &shape.point_filters {
             if self.rows.is_empty() {
                 break;
             }
-            let points =
-                Points { batch, rows: &self.rows, columns: &plan.columns, places: &shape.columns };
+            let table = self.lookup.as_ref().map(|lookup| lookup.matched());
+            let points = Points { batch, rows: &self.rows, columns, places, table };
             let passes = eval::eval(&plan.filters[*number], &points, cx).trues(self.rows.len());
             let keep = |list: &mut Vec<u32>| {
                 let mut row = 0;
@@ -642,6 +665,7 @@ impl Statement {
             self.series.release();
             self.shapes = ShapePlans::default();
             self.emitter.release();
+            self.lookup.iter_mut().for_each(|lookup| lookup.release());
             let lists = [&mut self.rows, &mut self.groups, &mut self.verdicts];
             lists.into_iter().for_each(|list| *list = Vec::new());
             let lists = [&mut self.order, &mut self.starts];
@@ -679,7 +703,8 @@ impl Statement {
         let lists: usize = lists.iter().map(|list| list.capacity() * 4).sum();
         let window = self.window.as_mut().map_or(0, Stateful::byte_size);
         let join = self.join.as_mut().map_or(0, |join| join.byte_size());
-        lists + self.runs.capacity() * 12 + window + join + self.series.byte_size()
+        let lookup = self.lookup.as_ref().map_or(0, |lookup| lookup.byte_size());
+        lists + self.runs.capacity() * 12 + window + join + lookup + self.series.byte_size()
     }
 
     /// Writes all that a checkpoint keeps.
@@ -751,7 +776,7 @@ fn series_info(
     let has = |column: &crate::plan::Column| series.tag(&column.name).is_some();
     let columns = plan.columns.iter().take(64).enumerate();
     let tags = columns.fold(0, |tags, (at, column)| tags | u64::from(has(column)) << at);
-    SeriesInfo { reads, filters, group: NO_GROUP, tags, carried: NO_GROUP }
+    SeriesInfo { reads, filters, group: NO_GROUP, tags, row: 0, carried: NO_GROUP }
 }
 
 fn holds<'a>(filter: &'a crate::plan::Node, frame: &OneSeries<'a>, cx: &mut Context) -> bool {
