@@ -7,6 +7,8 @@ use crate::error::Area;
 pub struct Statement {
     /// The name in `CREATE STREAM name AS`.
     pub stream: Option<Name>,
+    /// The value of the tag `tag` that `WITH (tag = 't')` gives the rows.
+    pub tag: Option<Name>,
     pub items: Vec<Item>,
     pub source: Source,
     pub join: Option<Join>,

@@ -25,6 +25,8 @@ impl Watch {
     pub fn new(plan: &Plan) -> Self {
         let done = plan.columns.is_empty() || plan.reads.is_hidden();
         let mut missing = plan.columns.clone();
+        // What the query does not write is nobody's mistake.
+        missing.retain(|column| column.area.line > 0);
         missing.sort_by_key(|column| (column.area.line, column.area.column));
         Watch { missing, known: BTreeSet::new(), since: None, done }
     }

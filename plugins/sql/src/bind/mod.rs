@@ -67,7 +67,7 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
     let derived = statement.stream.is_none()
         && options.name.is_empty()
         && !matches!(statement.source.kind, SourceKind::Name(_));
-    let action = if over::is_over(statement) {
+    let mut action = if over::is_over(statement) {
         Action::Over(binder.over_statement(statement, options, derived)?)
     } else if is_aggregate {
         over::unused(statement)?;
@@ -76,6 +76,9 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
         over::unused(statement)?;
         project(&mut binder, statement, options)?
     };
+    if let Some(tag) = &statement.tag {
+        tagged(&mut action, tag)?;
+    }
     let name = match (&statement.stream, &statement.source.kind) {
         (Some(Name { text, .. }), _) => ResultName::Fixed(text.clone()),
         (None, _) if !options.name.is_empty() => ResultName::Fixed(options.name.clone()),
@@ -93,6 +96,26 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
         join.finish(&mut plan)?;
     }
     Ok(plan)
+}
+
+/// Gives all rows a tag.
+fn tagged(action: &mut Action, tag: &Name) -> Result<()> {
+    let outputs = match action {
+        Action::Project { outputs, .. } | Action::Over(Over { outputs, .. }) => outputs,
+        Action::Aggregate(aggregate) => &mut aggregate.outputs,
+        Action::Join(_) | Action::Side(_) => return Ok(()),
+    };
+    let name = crate::fluent::TAG;
+    if outputs.iter().any(|output| output.name == name && output.role != Role::HiddenKey) {
+        return err(
+            tag.area,
+            format!("a column is called `{name}` too; give that another name with AS"),
+        );
+    }
+    outputs.retain(|output| output.name != name);
+    let node = Node::Const(Const::Text(tag.text.clone()));
+    outputs.push(Output { name: name.to_owned(), node, role: Role::Tag });
+    Ok(())
 }
 
 /// What a source stands for.
