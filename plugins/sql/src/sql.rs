@@ -54,6 +54,9 @@ headwater_plugin_api::config! {
         /// one created: `CREATE STREAM cpu_1m AS SELECT host, avg(usage_idle) AS idle FROM cpu GROUP
         /// BY time('1m'), host`.
         pub query: String = String::new(),
+        /// Instead of `query`: a file of Fluent Bit's, `streams.conf`, whose sections `[STREAM_TASK]` have a
+        /// `Name` and behind `Exec` a statement. It is read when the configuration loads.
+        pub streams_file: String = String::new(),
         /// Whether the points that are read do not flow on.
         pub drop_original: bool = false,
         /// The measurement of results of statements without CREATE STREAM; empty for the source's name
@@ -209,7 +212,10 @@ impl Metrics {
 /// Parses and binds a query.
 fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
     let query = &config.query;
-    let wrong = |error: crate::error::SqlError| Error::config("query", error.sentence(query));
+    let wrong = |error: crate::error::SqlError| match config.streams_file.as_str() {
+        "" => Error::config("query", error.sentence(query)),
+        path => Error::config("streams_file", format!("{path}, {}", error.sentence(query))),
+    };
     let options = Options {
         name: config.name.clone(),
         tags: config.tags.clone(),
@@ -339,7 +345,17 @@ fn chains(units: &[(u64, Plan)], seed: u64) -> Vec<Vec<u64>> {
 }
 
 impl Engine {
-    pub fn new(config: SqlConfig, host: Host) -> Result<Self, Error> {
+    pub fn new(mut config: SqlConfig, host: Host) -> Result<Self, Error> {
+        if !config.streams_file.is_empty() {
+            let wrong = |what: String| Error::config("streams_file", what);
+            if !config.query.trim().is_empty() {
+                return Err(wrong(
+                    "the statements stand in the file or in `query`, not in both; remove one"
+                        .to_owned(),
+                ));
+            }
+            config.query = crate::fluent::streams::read(&config.streams_file).map_err(wrong)?;
+        }
         if config.query.trim().is_empty() {
             return Err(Error::config(
                 "query",

@@ -1,5 +1,7 @@
 //! Fluent Bit's statements: what their clauses and functions mean in ours.
 
+pub mod streams;
+
 use crate::ast::{Call, CompareOp, Expr, ExprKind, Item, Literal, Name, Scope, Statement};
 use crate::bind::names;
 use crate::duration;

@@ -1,0 +1,164 @@
+//! Fluent Bit's statements at work.
+
+use super::*;
+
+#[test]
+fn a_stream_with_a_tag_is_read_by_its_name_and_by_its_tag() {
+    let mut s = stage(
+        "",
+        "CREATE STREAM hot WITH (tag='alert.hot') AS SELECT host, c FROM STREAM:room WHERE c > 30;
+         CREATE STREAM by_name AS SELECT c FROM STREAM:hot;
+         CREATE STREAM by_tag AS SELECT host, RECORD_TAG() FROM TAG:'alert.*';
+         CREATE STREAM other AS SELECT c FROM TAG:'alert';
+         CREATE STREAM measured AS SELECT RECORD_TAG() FROM TAG:'ro*';",
+    );
+    let mut got =
+        s.feed(0, &["room,host=a c=35 0", "room,host=b c=\"36.5\" 0", "room,host=c c=1 0"]);
+    got.sort();
+    assert_eq!(
+        got,
+        [
+            "by_name c=\"36.5\" 0",
+            "by_name c=35 0",
+            "by_tag host=\"a\",RECORD_TAG()=\"alert.hot\" 0",
+            "by_tag host=\"b\",RECORD_TAG()=\"alert.hot\" 0",
+            "hot,tag=alert.hot host=\"a\",c=35 0",
+            "hot,tag=alert.hot host=\"b\",c=\"36.5\" 0",
+            "measured RECORD_TAG()=\"room\" 0",
+            "measured RECORD_TAG()=\"room\" 0",
+            "measured RECORD_TAG()=\"room\" 0",
+        ]
+    );
+    s.stop(0);
+    assert!(s.warnings().is_empty(), "{:?}", s.warnings());
+}
+
+#[test]
+fn times_and_clocks() {
+    let mut s = stage(
+        "",
+        "SELECT RECORD_TIME(), UNIX_TIMESTAMP(), NOW() FROM STREAM:m WHERE @record.time() > 1.5;",
+    );
+    let got = s.feed(61, &["m v=1 2"]);
+    let (at, now) = (T + 2, T + 61);
+    let clock = crate::time::text(now * S).replace('T', " ").replace('Z', "");
+    assert_eq!(
+        got,
+        [format!("m_sql RECORD_TIME()={at},UNIX_TIMESTAMP()={now}i,NOW()=\"{clock}\" 2")]
+    );
+}
+
+#[test]
+fn hopping_windows_have_the_right_least_and_greatest() {
+    let mut s = stage(
+        "",
+        "CREATE STREAM h AS SELECT MIN(v), MAX(v), COUNT(*) FROM STREAM:m WINDOW HOPPING (6 SECOND, ADVANCE BY 2 SECOND) WHERE v IS NOT NULL;",
+    );
+    s.feed(5, &["m v=9i 0", "m v=1i 1", "m v=\"5\" 2", "m v=7i 5", "m w=1i 5"]);
+    s.stop(5);
+    // Among floats, which a text is that says a number, integers are floats.
+    assert_eq!(
+        s.made,
+        [
+            "h MIN(v)=1i,MAX(v)=9i,COUNT(*)=2i -4",
+            "h MIN(v)=1,MAX(v)=9,COUNT(*)=3i -2",
+            "h MIN(v)=1,MAX(v)=9,COUNT(*)=4i 0",
+            "h MIN(v)=5,MAX(v)=7,COUNT(*)=2i 2",
+            "h MIN(v)=7i,MAX(v)=7i,COUNT(*)=1i 4",
+        ]
+    );
+}
+
+#[test]
+fn numbers_have_64_bits_and_keys_stay_texts() {
+    let mut s = stage(
+        "",
+        "SELECT code, SUM(n), MAX(n) FROM STREAM:m WINDOW TUMBLING (1 MINUTE) GROUP BY code;",
+    );
+    s.feed(
+        5,
+        &[
+            "m code=\"007\",n=9007199254740993i 0",
+            "m code=\"007\",n=2i 1",
+            "m code=7i,n=18446744073709551615u 1",
+        ],
+    );
+    let mut got = s.stop(5);
+    got.sort();
+    assert_eq!(
+        got,
+        [
+            "m_sql code=7i,SUM(n)=18446744073709551615u,MAX(n)=18446744073709551615u 0",
+            "m_sql,code=007 SUM(n)=9007199254740995u,MAX(n)=9007199254740993u 0",
+        ]
+    );
+}
+
+/// Without WINDOW a statement with aggregates counts by the second, however points come.
+#[test]
+fn without_a_window_the_second_is_one() {
+    let query = "SELECT COUNT(*) FROM STREAM:m;";
+    let wanted = ["m_sql COUNT(*)=2i 0", "m_sql COUNT(*)=1i 1"];
+    let mut s = stage("", query);
+    s.feed(1, &["m v=1 0", "m v=1 0", "m v=1 1"]);
+    assert_eq!(s.stop(1), wanted);
+    let mut s = stage("", query);
+    ["m v=1 0", "m v=1 1", "m v=1 0"].iter().for_each(|point| drop(s.feed(1, &[point])));
+    assert_eq!(s.stop(1), wanted);
+}
+
+/// A file with this text.
+struct File(std::path::PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> File {
+        let name = format!("headwater-streams-{}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).unwrap();
+        File(path)
+    }
+
+    fn path(&self) -> String {
+        self.0.display().to_string()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_streams_file_is_read() {
+    let file = File::new(
+        "read",
+        "# what we ask for\n[STREAM_TASK]\n    Name hot\n    Exec CREATE STREAM hot AS SELECT host, c FROM STREAM:room WHERE c > 30;\n\n\
+         [STREAM_TASK]\n    Name count\n    Exec CREATE STREAM n WITH (tag='n') AS SELECT COUNT(*) FROM STREAM:hot WINDOW TUMBLING (5 SECOND)\n",
+    );
+    let config = format!("streams_file = {:?}\ndrop_original = true", file.path());
+    let sql = testkit::processor::<Sql>(&config).map_err(|error| error.to_string()).unwrap();
+    let mut s = Stage { sql, made: Vec::new() };
+    assert_eq!(s.feed(1, &["room,host=a c=35 0", "room,host=b c=3 0"]), ["hot host=\"a\",c=35 0"]);
+    assert_eq!(s.stop(1), ["n,tag=n COUNT(*)=1i 0"]);
+}
+
+#[test]
+fn errors_stand_in_the_streams_file() {
+    let file = File::new(
+        "errors",
+        "[STREAM_TASK]\n    Name hot\n    Exec CREATE STREAM hot AS SELECT a FROM STREAM:b LIMIT 5;\n",
+    );
+    let config = |more: &str| format!("streams_file = {:?}\n{more}", file.path());
+    let error = refused(&config("")).to_string();
+    let wanted = format!("{}, line 3, column 54, at `LIMIT`", file.path());
+    assert!(error.contains(&wanted), "{error}");
+    let error = refused(&config("query = 'SELECT a FROM m'")).to_string();
+    assert!(error.contains("not in both"), "{error}");
+    let gone = "streams_file = '/nowhere/streams.conf'";
+    let error = refused(gone).to_string();
+    assert!(error.contains("/nowhere/streams.conf cannot be read"), "{error}");
+    let file = File::new("section", "[SERVICE]\n");
+    let error = refused(&format!("streams_file = {:?}", file.path())).to_string();
+    assert!(error.contains("line 1: `[SERVICE]` is no section"), "{error}");
+}
