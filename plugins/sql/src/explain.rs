@@ -39,6 +39,7 @@ fn one(query: &str, statement: &Statement, plan: &Plan) -> String {
         Action::Aggregate(aggregate) => (false, &aggregate.outputs),
         Action::Over(over) => (over.star, &over.outputs),
         Action::Join(_) | Action::Side(_) => (false, &[]),
+        Action::Snapshot(_) | Action::Flush => (true, &[]),
     };
     let sources = match &statement.join {
         None => statement.source.area,

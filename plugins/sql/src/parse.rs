@@ -394,6 +394,7 @@ fn query_body(query: sp::Query, whole: Area) -> Result<Statement> {
     Ok(Statement {
         stream: None,
         tag: None,
+        snapshot: None,
         items,
         source,
         join,

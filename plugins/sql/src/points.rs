@@ -74,7 +74,7 @@ impl ShapePlan {
             Action::Aggregate(aggregate) => aggregate.keys.iter().all(by_series),
             Action::Side(side) => side.keys.iter().all(by_series),
             Action::Over(over) => over.keys.iter().all(by_series),
-            Action::Project { .. } | Action::Join(_) => true,
+            Action::Project { .. } | Action::Join(_) | Action::Snapshot(_) | Action::Flush => true,
         };
         ShapePlan { fields, columns, series_filters, point_filters, keys_by_series }
     }

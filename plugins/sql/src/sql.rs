@@ -226,6 +226,7 @@ fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
     let mut plans: Vec<Plan> = Vec::with_capacity(statements.len());
     for statement in &statements {
         let plan = bind::bind(statement, &options).map_err(wrong)?;
+        crate::fluent::check(statement, &plan, &plans, config.max_rows).map_err(wrong)?;
         if config.late == LatePolicy::Update && plan.join.is_some() {
             return Err(Error::config(
                 "late",
@@ -256,7 +257,7 @@ fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
             Action::Aggregate(aggregate) => {
                 aggregate.outputs.iter().any(|output| output.name == *tag)
             }
-            Action::Join(_) | Action::Side(_) => false,
+            Action::Join(_) | Action::Side(_) | Action::Snapshot(_) | Action::Flush => false,
         };
         if !plans.iter().any(has) {
             return Err(Error::config(
@@ -301,6 +302,10 @@ fn is_chained(earlier: &Plan, later: &Plan) -> bool {
 fn units(plans: Vec<Plan>) -> Vec<(u64, Plan)> {
     let mut units = Vec::with_capacity(plans.len());
     for (number, mut plan) in plans.into_iter().enumerate() {
+        if let Action::Flush = plan.action {
+            crate::fluent::snapshot::link(&mut units, number as u64, plan);
+            continue;
+        }
         units.extend(plan.join.take().map(|join| (number as u64, *join)));
         units.push((number as u64, plan));
     }
@@ -337,6 +342,7 @@ fn chains(units: &[(u64, Plan)], seed: u64) -> Vec<Vec<u64>> {
                 Vec::new()
             }
             Action::Project { .. } => from.clone(),
+            Action::Snapshot(_) | Action::Flush => Vec::new(),
             _ => vec![seed + at as u64],
         });
         reads.push(from);
@@ -595,7 +601,7 @@ impl Engine {
                 continue;
             }
             let mut made = Vec::new();
-            let waits = self.statements[at].sources().is_some();
+            let waits = self.statements[at].holds();
             let (statement, series) = (&mut self.statements[at], &mut self.series);
             // The series of other statements' rows are the business of those who read them.
             let mut apply = |batch: &Batch| match first {
@@ -715,6 +721,7 @@ impl Engine {
         let mut bytes = self.series.byte_size() + self.part_bytes;
         for statement in &mut self.statements {
             bytes += statement.byte_size();
+            held += statement.snapshot_count() as usize;
             if let Some(join) = statement.join() {
                 held += join.held_count();
                 groups += join.group_count();

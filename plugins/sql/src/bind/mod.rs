@@ -67,6 +67,9 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
     let derived = statement.stream.is_none()
         && options.name.is_empty()
         && !matches!(statement.source.kind, SourceKind::Name(_));
+    if let Some(snapshot) = &statement.snapshot {
+        return Ok(snapshot_of(statement, snapshot, reads, binder.columns, filters));
+    }
     let mut action = if over::is_over(statement) {
         Action::Over(binder.over_statement(statement, options, derived)?)
     } else if is_aggregate {
@@ -98,12 +101,38 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
     Ok(plan)
 }
 
+/// A statement that keeps a snapshot, or gives it out.
+fn snapshot_of(
+    statement: &Statement,
+    snapshot: &crate::ast::Snapshot,
+    reads: Reads,
+    columns: Vec<Column>,
+    filters: Vec<Node>,
+) -> Plan {
+    let text = statement.stream.as_ref().map_or_else(String::new, |name| name.text.clone());
+    let name = ResultName::Fixed(text.clone());
+    let action = Action::Side(Side { keys: Vec::new(), carried: Vec::new() });
+    let mut plan = Plan { reads, name, columns, filters, action, join: None };
+    match snapshot {
+        crate::ast::Snapshot::Flush => plan.action = Action::Flush,
+        crate::ast::Snapshot::Keep { limit, length } => {
+            let tag = statement.tag.as_ref().map(crate::fluent::snapshot::tag);
+            let (limit, length) = (*limit, *length);
+            let keeps = plan.clone();
+            let kept = Snapshot { name: text, keeps, flushes: Vec::new(), limit, length, tag };
+            plan.action = Action::Snapshot(Box::new(kept));
+            (plan.columns, plan.filters) = (Vec::new(), Vec::new());
+        }
+    }
+    plan
+}
+
 /// Gives all rows a tag.
 fn tagged(action: &mut Action, tag: &Name) -> Result<()> {
     let outputs = match action {
         Action::Project { outputs, .. } | Action::Over(Over { outputs, .. }) => outputs,
         Action::Aggregate(aggregate) => &mut aggregate.outputs,
-        Action::Join(_) | Action::Side(_) => return Ok(()),
+        Action::Join(_) | Action::Side(_) | Action::Snapshot(_) | Action::Flush => return Ok(()),
     };
     let name = crate::fluent::TAG;
     if outputs.iter().any(|output| output.name == name && output.role != Role::HiddenKey) {

@@ -1,11 +1,15 @@
 //! Fluent Bit's statements: what their clauses and functions mean in ours.
 
+pub mod snapshot;
 pub mod streams;
 
-use crate::ast::{Call, CompareOp, Expr, ExprKind, Item, Literal, Name, Scope, Statement};
+use crate::ast::{
+    Call, CompareOp, Expr, ExprKind, Item, Literal, Name, Scope, Snapshot, Statement,
+};
 use crate::bind::names;
 use crate::duration;
 use crate::error::{Area, Result, SqlError};
+use crate::plan::{Action, Plan};
 
 /// What is written instead of a clause that has no meaning here.
 pub const NOTHING: &str = "leave it out";
@@ -33,11 +37,29 @@ pub struct Clauses {
     /// `TAG:'pattern'`
     pub pattern: Option<Name>,
     pub window: Option<Window>,
+    pub snapshot: Option<Snapshot>,
+}
+
+/// Most seconds of a snapshot, some 292 years.
+const MAX_SECONDS: i64 = i64::MAX / 1_000_000_000;
+
+impl Clauses {
+    /// `seconds = '5'`; whether that is a length of time.
+    pub fn set_seconds(&mut self, text: &str) -> bool {
+        let seconds = text.trim().parse::<i64>().ok().filter(|s| (1..=MAX_SECONDS).contains(s));
+        match (&mut self.snapshot, seconds) {
+            (Some(Snapshot::Keep { length, .. }), Some(seconds)) => {
+                *length = Some(seconds * 1_000_000_000);
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Gives a statement the meaning that its clauses and functions have.
 pub fn finish(statement: &mut Statement, clauses: Clauses) -> Result<()> {
-    let Clauses { name, tag, pattern, window } = clauses;
+    let Clauses { name, tag, pattern, window, snapshot } = clauses;
     statement.stream = name;
     statement.tag = tag;
     each(statement, &mut rewrite)?;
@@ -51,6 +73,11 @@ pub fn finish(statement: &mut Statement, clauses: Clauses) -> Result<()> {
             }
         });
     }
+    if let Some(snapshot) = snapshot {
+        whole_points(statement, &snapshot, window)?;
+        statement.snapshot = Some(snapshot);
+        return Ok(());
+    }
     if let Some(window) = window {
         statement.group_by.insert(0, window_of(&window));
     } else if is_aggregate(statement) {
@@ -59,6 +86,59 @@ pub fn finish(statement: &mut Statement, clauses: Clauses) -> Result<()> {
         statement.group_by.insert(0, call("time", vec![length], area));
     }
     Ok(())
+}
+
+/// Refuses what a snapshot cannot have: it holds points as they are, and not all of them.
+fn whole_points(statement: &Statement, snapshot: &Snapshot, window: Option<Window>) -> Result<()> {
+    let wrong = |area: Area, what: &str| Err(SqlError::new(area, what));
+    let item = statement.items.iter().find_map(|item| match item {
+        Item::Expr { expr, .. } => Some(expr.area),
+        Item::Star(_) => None,
+    });
+    if let Some(area) = item {
+        return wrong(area, "a snapshot holds points as they are; expected SELECT *");
+    }
+    let groups = statement.group_by.first().or(statement.having.as_ref()).map(|expr| expr.area);
+    if let Some(area) = window.map(|window| window.area).or(groups) {
+        return wrong(
+            area,
+            "a snapshot has no groups and windows; expected SELECT * FROM ... WHERE ...",
+        );
+    }
+    if let Some(join) = &statement.join {
+        return wrong(join.area, "a snapshot has one source");
+    }
+    if let (Snapshot::Keep { limit: None, length: None }, Some(name)) =
+        (snapshot, &statement.stream)
+    {
+        return wrong(
+            name.area,
+            "a snapshot without a bound would grow for ever; write WITH (seconds = '60') before AS, or LIMIT 1000 at the end",
+        );
+    }
+    Ok(())
+}
+
+/// Refuses statements of snapshots that do not go together with those before.
+pub fn check(statement: &Statement, plan: &Plan, before: &[Plan], max_rows: u64) -> Result<()> {
+    let Some(name) = &statement.stream else { return Ok(()) };
+    let known = before
+        .iter()
+        .any(|plan| matches!(&plan.action, Action::Snapshot(of) if of.name == name.text));
+    let what = match &plan.action {
+        Action::Flush if !known => format!(
+            "there is no snapshot `{}` yet; write CREATE SNAPSHOT {} ... before",
+            name.text, name.text
+        ),
+        Action::Snapshot(_) if known => format!("there is a snapshot `{}` already", name.text),
+        Action::Snapshot(snapshot) if snapshot.limit.is_some_and(|limit| limit > max_rows) => {
+            format!(
+                "its LIMIT is beyond `max_rows`, {max_rows}; write a smaller one, or raise that"
+            )
+        }
+        _ => return Ok(()),
+    };
+    Err(SqlError::new(name.area, what))
 }
 
 fn is_aggregate(statement: &Statement) -> bool {

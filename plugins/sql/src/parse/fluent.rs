@@ -96,7 +96,7 @@ pub fn read(tokens: &[&TokenWithSpan]) -> Result<(Vec<TokenWithSpan>, Clauses)> 
             }
             at = window(rest, at, end, &mut clauses)?;
         } else if top && piece.is("limit") {
-            at = limit(rest, at, &mut clauses)?;
+            at = limit(rest, at, end, &mut clauses)?;
         } else {
             out.push(piece.token.clone());
             at += 1;
@@ -210,7 +210,8 @@ fn head(pieces: &[Piece], clauses: &mut Clauses) -> Result<usize> {
         }
     };
     if kind == "SNAPSHOT" {
-        return err(at(1), NO_SNAPSHOT);
+        let keep = Snapshot::Keep { limit: None, length: None };
+        clauses.snapshot = Some(if create { keep } else { Snapshot::Flush });
     }
     let name = match pieces.get(2).map(|piece| &piece.token.token) {
         Some(Token::Word(word)) => word.value.clone(),
@@ -222,6 +223,12 @@ fn head(pieces: &[Piece], clauses: &mut Clauses) -> Result<usize> {
     }
     clauses.name = Some(Name { text: name, area: at(2) });
     let mut next = 3;
+    if is(3, "with") && flush {
+        return err(
+            at(3),
+            "the properties of a snapshot stand where it is created; expected AS SELECT *",
+        );
+    }
     if is(3, "with") {
         next = properties(pieces, 4, clauses)?;
     }
@@ -242,7 +249,7 @@ fn properties(pieces: &[Piece], mut at: usize, clauses: &mut Clauses) -> Result<
     let last = pieces[pieces.len() - 1].area();
     let here = |at: usize| pieces.get(at).map_or(last, Piece::area);
     let has = |at: usize, token: &Token| pieces.get(at).is_some_and(|piece| piece.has(token));
-    const EXPECTED: &str = "expected WITH (tag = 'name')";
+    const EXPECTED: &str = "expected WITH (tag = 'name'), and for snapshots seconds = '60'";
     if !has(at, &Token::LParen) {
         return err(here(at), EXPECTED);
     }
@@ -262,6 +269,13 @@ fn properties(pieces: &[Piece], mut at: usize, clauses: &mut Clauses) -> Result<
                     return err(name.area(), "`tag` stands here twice");
                 }
                 clauses.tag = Some(Name { text: text.clone(), area: value.area() });
+            }
+            Token::SingleQuotedString(text) | Token::Number(text, _)
+                if name.is("seconds") && clauses.snapshot.is_some() =>
+            {
+                if !clauses.set_seconds(text) {
+                    return err(value.area(), "expected a whole number of seconds above 0");
+                }
             }
             _ if name.is("tag") => return err(value.area(), EXPECTED),
             _ => {
@@ -410,11 +424,25 @@ fn length(pieces: &[Piece], at: usize, end: Area) -> Result<i64> {
     }
 }
 
-const NO_SNAPSHOT: &str = "snapshots are not supported yet";
-
-fn limit(pieces: &[Piece], at: usize, _clauses: &mut Clauses) -> Result<usize> {
-    err(
-        pieces[at].area(),
-        format!("LIMIT is not supported: a stream has no end to count to; {NOTHING}"),
-    )
+/// `LIMIT 5`, the points that a snapshot keeps; where it ends.
+fn limit(pieces: &[Piece], at: usize, end: Area, clauses: &mut Clauses) -> Result<usize> {
+    let Some(Snapshot::Keep { limit, .. }) = &mut clauses.snapshot else {
+        return err(
+            pieces[at].area(),
+            format!("LIMIT is not supported: a stream has no end to count to; {NOTHING}"),
+        );
+    };
+    let number = match pieces.get(at + 1).map(|piece| &piece.token.token) {
+        Some(Token::Number(text, _)) => text.parse::<u64>().ok().filter(|number| *number > 0),
+        _ => None,
+    };
+    if number.is_none() {
+        let here = pieces.get(at + 1).map_or(end, Piece::area);
+        return err(here, "expected LIMIT and a whole number above 0");
+    }
+    if limit.is_some() {
+        return err(pieces[at].area(), "LIMIT stands here twice");
+    }
+    *limit = number;
+    Ok(at + 2)
 }

@@ -162,3 +162,137 @@ fn errors_stand_in_the_streams_file() {
     let error = refused(&format!("streams_file = {:?}", file.path())).to_string();
     assert!(error.contains("line 1: `[SERVICE]` is no section"), "{error}");
 }
+
+const LAST_TWO: &str = "CREATE SNAPSHOT s WITH (tag='t') AS SELECT * FROM STREAM:m LIMIT 2;
+    FLUSH SNAPSHOT s AS SELECT * FROM STREAM:alarm WHERE level > 3;";
+
+#[test]
+fn a_snapshot_gives_out_its_last_points_once() {
+    let mut s = stage("", LAST_TWO);
+    assert_eq!(s.feed(0, &["m,host=a v=1 0", "m v=2 1", "m v=3 2", "alarm level=1 2"]), [""; 0]);
+    assert_eq!(s.feed(3, &["alarm level=5 3"]), ["s,tag=t v=2 1", "s,tag=t v=3 2"]);
+    assert_eq!(s.feed(4, &["alarm level=5 4"]), [""; 0]);
+    s.feed(5, &["m,host=a w=\"x\" 5"]);
+    assert_eq!(s.feed(6, &["alarm level=5 6"]), ["s,host=a,tag=t w=\"x\" 5"]);
+    s.feed(7, &["m v=1 7"]);
+    assert_eq!(s.stop(8), [""; 0]);
+}
+
+#[test]
+fn a_snapshot_gives_out_the_last_seconds() {
+    let mut s = stage(
+        "",
+        "CREATE SNAPSHOT s WITH (seconds='5') AS SELECT * FROM STREAM:m;
+         FLUSH SNAPSHOT s AS SELECT * FROM STREAM:m WHERE v = 9;",
+    );
+    s.feed(0, &["m v=1 0", "m v=2 1", "m v=3 6", "m v=4 900", "m v=5 5"]);
+    // The one from the future is refused; the one that asks is one of them.
+    assert_eq!(s.feed(7, &["m v=9 6"]), ["s v=2 1", "s v=3 6", "s v=5 5", "s v=9 6"]);
+    assert_eq!(s.metric("points_future"), 1);
+}
+
+#[test]
+fn snapshots_do_not_depend_on_batches() {
+    let lines: Vec<String> = (0..400)
+        .map(|i| match i % 37 {
+            36 => format!("alarm level={} {}", i % 5, i / 4),
+            _ => format!("m,host=h{} v={i}i {}", i % 3, i / 4 - i % 7),
+        })
+        .collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    for query in [
+        LAST_TWO.replace("LIMIT 2", "LIMIT 50"),
+        LAST_TWO.replace("tag='t'", "seconds=6").replace("LIMIT 2", ""),
+        LAST_TWO.replace("tag='t'", "seconds=6").replace("LIMIT 2", "LIMIT 11"),
+    ] {
+        let run = |size: usize| {
+            let mut s = stage("", &query);
+            lines.chunks(size).for_each(|lines| drop(s.feed(200, lines)));
+            s.made
+        };
+        let whole = run(400);
+        assert!(whole.len() > 20, "{}", whole.len());
+        for size in [1, 3, 50] {
+            assert_eq!(run(size), whole, "{query}");
+        }
+    }
+}
+
+#[test]
+fn snapshots_are_bounded() {
+    let mut s = stage(
+        "max_rows = 100",
+        "CREATE SNAPSHOT s WITH (seconds=3600) AS SELECT * FROM STREAM:m; FLUSH SNAPSHOT s AS SELECT * FROM STREAM:alarm;",
+    );
+    for i in 0..500 {
+        s.feed(i, &[&format!("m v={i}i {i}")]);
+    }
+    let got = s.feed(500, &["alarm v=1 500"]);
+    assert_eq!(got.last().unwrap(), "s v=499i 499");
+    assert_eq!(got.len() as u64 + s.metric("points_forgotten"), 500);
+    assert!((25..=100).contains(&got.len()), "{}", got.len());
+}
+
+#[test]
+fn snapshots_go_on_from_a_checkpoint() {
+    let config = format!("drop_original = true\nquery = '''{LAST_TWO}'''");
+    let host = std::sync::Arc::new(testkit::TestHost::default());
+    host.keeps_state.store(true, std::sync::atomic::Ordering::Relaxed);
+    let make = || testkit::processor_on::<Sql>(&host, &config);
+    let mut s = Stage { sql: make().map_err(|e| e.to_string()).unwrap(), made: Vec::new() };
+    s.feed(0, &["m v=1 0", "m v=2 1", "m v=3 2"]);
+    assert_eq!(s.stop(3), [""; 0]);
+    drop(s);
+    let mut s = Stage { sql: make().map_err(|e| e.to_string()).unwrap(), made: Vec::new() };
+    assert_eq!(s.feed(4, &["alarm level=5 4"]), ["s,tag=t v=2 1", "s,tag=t v=3 2"]);
+}
+
+#[test]
+fn snapshots_that_cannot_be_are_refused() {
+    let keep = "CREATE SNAPSHOT s AS SELECT * FROM STREAM:m LIMIT 2;";
+    for (query, wanted) in [
+        (
+            "FLUSH SNAPSHOT s AS SELECT * FROM STREAM:m;",
+            "line 1, column 16, at `s`: there is no snapshot `s` yet",
+        ),
+        ("CREATE SNAPSHOT s AS SELECT * FROM STREAM:m;", "at `s`: a snapshot without a bound"),
+        (
+            "CREATE SNAPSHOT s AS SELECT a FROM STREAM:m LIMIT 2;",
+            "at `a`: a snapshot holds points as they are",
+        ),
+        (
+            "CREATE SNAPSHOT s AS SELECT * FROM STREAM:m LIMIT 0;",
+            "at `0`: expected LIMIT and a whole number",
+        ),
+        ("CREATE SNAPSHOT s AS SELECT * FROM STREAM:m LIMIT 2 LIMIT 3;", "twice"),
+        ("CREATE SNAPSHOT s AS SELECT * FROM STREAM:m LIMIT 9999999;", "beyond `max_rows`"),
+        (
+            "CREATE SNAPSHOT s WITH (seconds='x') AS SELECT * FROM STREAM:m;",
+            "at `'x'`: expected a whole number of seconds",
+        ),
+        (
+            "CREATE SNAPSHOT s WITH (size=1) AS SELECT * FROM STREAM:m;",
+            "there is no property `size`",
+        ),
+        (
+            "CREATE SNAPSHOT s AS SELECT * FROM STREAM:m GROUP BY a LIMIT 2;",
+            "at `a`: a snapshot has no groups",
+        ),
+        (
+            "CREATE SNAPSHOT s AS SELECT * FROM STREAM:m WINDOW TUMBLING (1 SECOND) LIMIT 2;",
+            "a snapshot has no groups",
+        ),
+        ("CREATE SNAPSHOT s AS SELECT * FROM m LIMIT 2;", "at `m`: expected FROM STREAM:name"),
+    ] {
+        let error = refused(&format!("query = '''{query}'''")).to_string();
+        assert!(error.contains(wanted), "{query}\n{error}\n{wanted}");
+    }
+    for (query, wanted) in [
+        ("FLUSH SNAPSHOT s AS SELECT * FROM STREAM:a LIMIT 2;", "LIMIT is not supported"),
+        ("FLUSH SNAPSHOT s WITH (tag='t') AS SELECT * FROM STREAM:a;", "stand where it is created"),
+        (keep, "there is a snapshot `s` already"),
+    ] {
+        let error = refused(&format!("query = '''{keep}{query}'''")).to_string();
+        assert!(error.contains(wanted), "{query}\n{error}\n{wanted}");
+    }
+}
