@@ -78,13 +78,44 @@ impl std::fmt::Debug for OwnedBytes {
 const KEPT: usize = 2;
 const KEPT_BYTES: usize = 1 << 20;
 
+/// Larger buffers go when less than a quarter of them was used so many times in a row: what a burst
+/// needed is not held for ever.
+const SMALL_BYTES: usize = 64 << 10;
+const PATIENCE: u32 = 16;
+
+#[derive(Default)]
+struct Kept {
+    buffers: Vec<Vec<u8>>,
+    /// Large buffers that came back mostly unused, since one was filled.
+    unused: u32,
+}
+
+impl Kept {
+    fn keep(&mut self, mut bytes: Vec<u8>) {
+        if bytes.capacity() == 0 || bytes.capacity() > KEPT_BYTES {
+            return;
+        }
+        if bytes.capacity() > SMALL_BYTES {
+            let is_used = bytes.len() >= bytes.capacity() / 4;
+            self.unused = if is_used { 0 } else { self.unused + 1 };
+            if self.unused >= PATIENCE {
+                return;
+            }
+        }
+        if self.buffers.len() < KEPT {
+            bytes.clear();
+            self.buffers.push(bytes);
+        }
+    }
+}
+
 thread_local! {
-    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static HERE: RefCell<Kept> = const { RefCell::new(Kept { buffers: Vec::new(), unused: 0 }) };
 }
 
 /// An empty buffer, with the memory of one that was given back on this thread if there is one.
 pub(crate) fn buffer() -> Vec<u8> {
-    BUFFERS.try_with(|buffers| buffers.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+    HERE.try_with(|kept| kept.borrow_mut().buffers.pop()).ok().flatten().unwrap_or_default()
 }
 
 /// Gives a buffer away.
@@ -96,23 +127,14 @@ pub(crate) fn give(bytes: Vec<u8>, out: &mut RawOwnedBytes) {
     out.free = take_back;
 }
 
-/// Keeps a buffer for later.
-pub(crate) fn keep(mut bytes: Vec<u8>) {
-    bytes.clear();
-    if bytes.capacity() == 0 || bytes.capacity() > KEPT_BYTES {
-        return;
-    }
-    let _ = BUFFERS.try_with(|buffers| {
-        let mut buffers = buffers.borrow_mut();
-        if buffers.len() < KEPT {
-            buffers.push(bytes);
-        }
-    });
+/// Keeps a buffer for later; its bytes are those that were needed.
+pub(crate) fn keep(bytes: Vec<u8>) {
+    let _ = HERE.try_with(|kept| kept.borrow_mut().keep(bytes));
 }
 
 /// Gives back what this thread keeps.
 pub(crate) fn forget() {
-    let _ = BUFFERS.try_with(|buffers| buffers.take());
+    let _ = HERE.try_with(|kept| kept.take());
 }
 
 unsafe extern "C" fn take_back(data: *mut u8, len: u64, capacity: u64) {
@@ -138,6 +160,33 @@ mod tests {
         let again = buffer();
         assert!(again.is_empty() && again.capacity() >= 10);
         assert_eq!(again.as_ptr(), place);
+    }
+
+    #[test]
+    fn what_a_burst_needed_goes_when_little_of_it_is_used() {
+        forget();
+        let used = |len: usize| {
+            let mut bytes = buffer();
+            bytes.resize(len, 0);
+            keep(bytes);
+            HERE.with(|kept| kept.borrow().buffers.iter().map(Vec::capacity).sum::<usize>())
+        };
+        let large = used(400_000);
+        assert!(large >= 400_000);
+        for _ in 0..PATIENCE - 1 {
+            assert_eq!(used(100), large);
+        }
+        // It is needed again, so all begins anew.
+        assert_eq!(used(200_000), large);
+        for _ in 0..PATIENCE - 1 {
+            assert_eq!(used(100), large);
+        }
+        assert_eq!(used(100), 0);
+        let small = used(SMALL_BYTES);
+        for _ in 0..2 * PATIENCE {
+            assert_eq!(used(100), small);
+        }
+        assert_eq!(used(KEPT_BYTES + 1), 0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::codec::{Broken, Read, Reader, put_time};
 use super::sources::Sources;
+use super::windows::Closing;
 
 /// The state of a window of any form.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,6 +33,23 @@ impl Life {
             return Some(i64::MIN);
         }
         Some(sources.closes_at(end, self.fed, self.held))
+    }
+
+    /// Whether a window that ends at `end` is to be emitted now.
+    pub fn is_due(
+        &self,
+        closing: Closing,
+        end: i64,
+        sources: &Sources,
+        grace: i64,
+        now: i64,
+    ) -> bool {
+        let has_more = self.emitted.is_none() || self.corrected.is_some();
+        match closing {
+            Closing::All => has_more,
+            Closing::Forced => self.forced && has_more,
+            Closing::Due => self.due_at(end, sources, grace).is_some_and(|due| due <= now),
+        }
     }
 
     /// When to look at it again if no point or message comes. What a source's progress closes is

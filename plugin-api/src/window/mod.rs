@@ -29,6 +29,7 @@ mod life;
 mod ranges;
 mod series;
 mod sessions;
+mod slots;
 mod sources;
 mod windows;
 

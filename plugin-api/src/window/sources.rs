@@ -313,22 +313,7 @@ impl Sources {
     pub fn reached(&self) -> Reached {
         let (now, delay, hold) = (self.now, self.delay, self.hold);
         let live = now.saturating_sub(delay);
-        let (mut fed, mut overdue) = (live, live);
-        if self.is_resuming() {
-            fed = i64::MIN;
-        }
-        for source in self.list.iter().filter(|source| !source.live) {
-            if source.exact {
-                fed = fed.min(source.event_time);
-                overdue = overdue.min(source.event_time);
-            } else if source.seen.saturating_add(self.idle) > now {
-                let reached = source.event_time.saturating_sub(delay);
-                fed = fed.min(reached);
-                if source.finite {
-                    overdue = overdue.min(reached);
-                }
-            }
-        }
+        let (fed, overdue) = (self.progress(now, true, 0), self.progress(now, false, 0));
         Reached { now, delay, hold, live, fed, overdue }
     }
 
@@ -340,14 +325,20 @@ impl Sources {
     /// The latest time of which all points have come, as far as the clock and the catching-up sources
     /// tell. If not `patient`, those that windows wait for no longer than `hold` do not count.
     pub fn reached_by(&self, now: i64, patient: bool) -> i64 {
+        // Further points of the very time that an exact source has reached may come.
+        self.progress(now, patient, 1)
+    }
+
+    /// The latest time up to which nothing is waited for; if not `patient`, without those that are
+    /// waited for no longer than `hold`. Exact sources count as so far behind of what they told.
+    fn progress(&self, now: i64, patient: bool, behind: i64) -> i64 {
         if patient && self.is_resuming() {
             return i64::MIN;
         }
         let mut reached = now.saturating_sub(self.delay);
         for source in self.list.iter().filter(|source| !source.live) {
             if source.exact {
-                // Further points of that very time may come.
-                reached = reached.min(source.event_time.saturating_sub(1));
+                reached = reached.min(source.event_time.saturating_sub(behind));
             } else if now < source.seen.saturating_add(self.idle) && (patient || source.finite) {
                 reached = reached.min(source.event_time.saturating_sub(self.delay));
             }

@@ -1,10 +1,9 @@
 //! The open windows of a stream: which window a point falls into, and which windows are due.
 
-use std::collections::BTreeMap;
-
 use super::grid::{Grid, Span};
 use super::life::Life;
 use super::ranges::Ranges;
+use super::slots::Slots;
 use super::sources::{Feed, Sources};
 use crate::batch::Batch;
 use crate::plugin::{Control, Delivery};
@@ -82,9 +81,8 @@ pub struct Windows<W> {
     max: usize,
     sources: Sources,
     emitted: Ranges,
-    slots: Vec<Option<Slot<W>>>,
-    /// Slots by the number of their window.
-    order: BTreeMap<i64, u32>,
+    /// By the number of their window.
+    slots: Slots<Slot<W>>,
     /// The window of the point before: start, length, slot.
     hot: (i64, u64, u32),
     /// Counts the batches.
@@ -110,8 +108,7 @@ impl<W> Windows<W> {
             max: Self::MAX,
             sources: Sources::new(delay, idle, hold, max_future),
             emitted: Ranges::default(),
-            slots: Vec::new(),
-            order: BTreeMap::new(),
+            slots: Slots::new(),
             hot: (0, 0, 0),
             batch: 0,
             now: i64::MIN,
@@ -146,30 +143,29 @@ impl<W> Windows<W> {
 
     /// Bytes of memory held, without what the windows hold.
     pub fn byte_size(&self) -> usize {
-        let held = self.slots.iter().flatten().map(|slot| slot.deliveries.capacity());
-        self.slots.capacity() * size_of::<Option<Slot<W>>>()
-            + held.sum::<usize>() * size_of::<Delivery>()
+        let held = self.slots.iter().map(|slot| slot.deliveries.capacity());
+        self.slots.byte_size() + held.sum::<usize>() * size_of::<Delivery>()
     }
 
     /// Number of windows that are open or still take late points.
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.slots.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.slots.is_empty()
     }
 
     /// Takes note of the clock.
     pub fn set_now(&mut self, now: i64) {
         if self.sources.set_now(now) {
-            for slot in self.slots.iter_mut().flatten() {
+            for slot in self.slots.iter_mut() {
                 slot.life.step_back(now);
             }
         }
         self.now = now;
-        for slot in self.slots.iter_mut().flatten() {
+        for slot in self.slots.iter_mut() {
             if now >= slot.span.end.saturating_add(self.policy.delay) {
                 slot.life.held.get_or_insert(now);
             }
@@ -223,16 +219,14 @@ impl<W> Windows<W> {
             return Place::Future;
         }
         let index = self.policy.grid.index(time);
-        let at = match self.order.get(&index) {
-            Some(&at) => at,
+        let at = match self.slots.find(index) {
+            Some(at) => at,
             None if self.emitted.contains(index) => return Place::Late,
-            None if self.order.len() >= self.max.saturating_mul(2) => return Place::Full,
+            None if self.slots.len() >= self.max.saturating_mul(2) => return Place::Full,
             None => self.open(index, open),
         };
         let (now, batch) = (self.now, self.batch);
-        let Some(slot) = self.slots.get_mut(at as usize).and_then(Option::as_mut) else {
-            return Place::Late;
-        };
+        let Some(slot) = self.slots.get_mut(at) else { return Place::Late };
         if slot.life.emitted.is_some() {
             if !slot.life.takes(now, self.policy.grace) {
                 return Place::Late;
@@ -251,7 +245,7 @@ impl<W> Windows<W> {
 
     #[cold]
     fn open(&mut self, index: i64, open: impl FnOnce(Span) -> W) -> u32 {
-        if self.order.len() >= self.max {
+        if self.slots.len() >= self.max {
             self.force_oldest();
         }
         let content = open(self.policy.grid.span(index));
@@ -260,7 +254,7 @@ impl<W> Windows<W> {
 
     /// Lets a window close at the next opportunity, whoever may still feed it.
     pub fn force(&mut self, slot: u32) {
-        if let Some(slot) = self.slots.get_mut(slot as usize).and_then(Option::as_mut)
+        if let Some(slot) = self.slots.get_mut(slot)
             && !slot.life.forced
         {
             slot.life.forced = true;
@@ -270,13 +264,8 @@ impl<W> Windows<W> {
 
     /// Lets the oldest window close that need not yet; whether there was one.
     pub fn force_oldest(&mut self) -> bool {
-        let open = |at: &&u32| {
-            self.slots
-                .get(**at as usize)
-                .and_then(Option::as_ref)
-                .is_some_and(|slot| !slot.life.forced)
-        };
-        let Some(&at) = self.order.values().find(open) else { return false };
+        let oldest = self.slots.in_order().find(|(_, slot)| !slot.life.forced);
+        let Some((at, _)) = oldest else { return false };
         self.force(at);
         true
     }
@@ -284,17 +273,17 @@ impl<W> Windows<W> {
     /// What the window in a slot holds.
     #[inline]
     pub fn content(&mut self, slot: u32) -> Option<&mut W> {
-        Some(&mut self.slots.get_mut(slot as usize)?.as_mut()?.content)
+        Some(&mut self.slots.get_mut(slot)?.content)
     }
 
     /// The time of the window in a slot.
     pub fn span(&self, slot: u32) -> Option<Span> {
-        Some(self.slots.get(slot as usize)?.as_ref()?.span)
+        Some(self.slots.get(slot)?.span)
     }
 
     /// What all windows hold, to be changed.
     pub fn contents(&mut self) -> impl Iterator<Item = &mut W> {
-        self.slots.iter_mut().flatten().map(|slot| &mut slot.content)
+        self.slots.iter_mut().map(|slot| &mut slot.content)
     }
 
     /// Lets all windows that took points of the batch at hand hold its delivery handle: the source
@@ -302,42 +291,32 @@ impl<W> Windows<W> {
     pub fn hold_delivery(&mut self, batch: &Batch) {
         let Some(delivery) = batch.delivery() else { return };
         let mut full = None;
-        for (at, slot) in self.slots.iter_mut().enumerate() {
-            let Some(slot) = slot else { continue };
+        for slot in self.slots.iter_mut() {
             // What was emitted before was settled by its first row.
             if slot.batch == self.batch && slot.life.emitted.is_none() {
                 slot.deliveries.push(delivery.clone());
                 if slot.deliveries.len() >= Self::MAX_DELIVERIES {
-                    full = Some(at as u32);
+                    full = Some(slot.index);
                 }
             }
         }
-        if let Some(at) = full {
+        if let Some(at) = full.and_then(|index| self.slots.find(index)) {
             self.force(at);
         }
     }
 
     /// The delivery handles of the window in a slot, as one.
     pub fn take_delivery(&mut self, slot: u32) -> Option<Delivery> {
-        let slot = self.slots.get_mut(slot as usize)?.as_mut()?;
+        let slot = self.slots.get_mut(slot)?;
         Delivery::join(std::mem::take(&mut slot.deliveries))
     }
 
     /// The next window to emit, oldest first; [`done`](Self::done) must follow.
     pub fn ready(&self, closing: Closing) -> Option<Ready> {
-        self.order.values().find_map(|&at| {
-            let slot = self.slots.get(at as usize)?.as_ref()?;
-            let life = &slot.life;
-            let correction = life.emitted.is_some();
-            let due = match closing {
-                Closing::All => !correction || life.corrected.is_some(),
-                Closing::Forced => life.forced && (!correction || life.corrected.is_some()),
-                Closing::Due => life
-                    .due_at(slot.span.end, &self.sources, self.policy.grace)
-                    .is_some_and(|due| due <= self.now),
-            };
-            due.then_some(Ready { slot: at, span: slot.span, correction })
-        })
+        let (sources, grace, now) = (&self.sources, self.policy.grace, self.now);
+        let is_due = |slot: &Slot<W>| slot.life.is_due(closing, slot.span.end, sources, grace, now);
+        let (at, slot) = self.slots.in_order().find(|(_, slot)| is_due(slot))?;
+        Some(Ready { slot: at, span: slot.span, correction: slot.life.emitted.is_some() })
     }
 
     /// Ends the emission of a window: it is remembered as emitted and given back, unless it takes
@@ -345,8 +324,7 @@ impl<W> Windows<W> {
     pub fn done(&mut self, slot: u32) -> Option<W> {
         let now = self.now;
         let keeps = self.policy.grace > 0;
-        let entry = self.slots.get_mut(slot as usize)?;
-        let window = entry.as_mut()?;
+        let window = self.slots.get_mut(slot)?;
         self.emitted.insert(window.index);
         window.life.corrected = None;
         self.hot.1 = 0;
@@ -354,42 +332,31 @@ impl<W> Windows<W> {
             window.life.emitted.get_or_insert(now);
             return None;
         }
-        self.order.remove(&window.index);
-        let content = entry.take().map(|slot| slot.content);
-        self.shrink();
-        content
+        let index = window.index;
+        self.remove(index)
     }
 
-    /// Gives back the slots of many windows when none is left.
-    fn shrink(&mut self) {
-        if self.order.is_empty() && self.slots.len() > Self::KEPT {
-            self.slots = Vec::new();
-        }
+    fn remove(&mut self, index: i64) -> Option<W> {
+        let window = self.slots.remove(index)?;
+        self.slots.shrink(Self::KEPT);
+        Some(window.content)
     }
 
     /// Ends the emission of a window and forgets it: later points open it anew. For a stage that
     /// emits early because it is full.
     pub fn restart(&mut self, slot: u32) -> Option<W> {
-        let entry = self.slots.get_mut(slot as usize)?;
-        let window = entry.take()?;
-        self.order.remove(&window.index);
+        let index = self.slots.get(slot)?.index;
         self.hot.1 = 0;
         self.early += 1;
-        Some(window.content)
+        self.slots.remove(index).map(|window| window.content)
     }
 
     /// Gives back windows that take late points no longer.
     pub fn expire(&mut self) -> Option<W> {
         let (now, grace) = (self.now, self.policy.grace);
-        let over = |slot: &Option<Slot<W>>| {
-            slot.as_ref().is_some_and(|slot| slot.life.is_over(now, grace))
-        };
-        let at = self.slots.iter().position(over)?;
-        let window = self.slots[at].take()?;
-        self.order.remove(&window.index);
+        let index = self.slots.iter().find(|slot| slot.life.is_over(now, grace))?.index;
         self.hot.1 = 0;
-        self.shrink();
-        Some(window.content)
+        self.remove(index)
     }
 
     /// When to look again, if no point or message comes: never before a millisecond is over.
@@ -397,7 +364,7 @@ impl<W> Windows<W> {
         let soon = self.now.saturating_add(1_000_000);
         let later = self.now.saturating_add(1_000_000_000);
         let grace = self.policy.grace;
-        let slots = self.slots.iter().flatten();
+        let slots = self.slots.iter();
         let next =
             slots.filter_map(|slot| slot.life.look_at(slot.span.end, &self.sources, grace, later));
         next.min().map(|due| due.max(soon))
@@ -407,7 +374,7 @@ impl<W> Windows<W> {
     /// open windows and the clock tell: what a statement that reads this one's rows may count on.
     pub fn low_watermark(&self) -> i64 {
         let clock = self.policy.grid.index(self.now.saturating_sub(self.policy.delay));
-        let open = self.slots.iter().flatten().filter(|slot| slot.life.emitted.is_none());
+        let open = self.slots.iter().filter(|slot| slot.life.emitted.is_none());
         let first = open.map(|slot| slot.index).min().map_or(clock, |index| index.min(clock));
         self.policy.grid.span(first).start
     }

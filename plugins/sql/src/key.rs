@@ -17,8 +17,9 @@ const NULL: u8 = 0xf0;
 /// Longest text of a key; longer ones are cut off there.
 pub const MAX_TEXT: usize = 65_535;
 
-/// Appends a value.
-pub fn write(out: &mut Vec<u8>, cell: Cell<'_>) {
+/// Appends a value. Whether it is whole, and no text that was cut off.
+#[must_use]
+pub fn write(out: &mut Vec<u8>, cell: Cell<'_>) -> bool {
     match cell {
         Cell::Null => out.push(NULL),
         Cell::Bool(value) => out.extend([BOOL, u8::from(value)]),
@@ -36,11 +37,12 @@ pub fn write(out: &mut Vec<u8>, cell: Cell<'_>) {
         }
         Cell::Text(text) => {
             out.push(TEXT);
-            write_text(out, text);
+            return write_text(out, text);
         }
         Cell::Time(nanos) => nanos_key(out, TIME, nanos),
         Cell::Interval(nanos) => nanos_key(out, INTERVAL, nanos),
     }
+    true
 }
 
 fn nanos_key(out: &mut Vec<u8>, kind: u8, nanos: i64) {
@@ -49,7 +51,7 @@ fn nanos_key(out: &mut Vec<u8>, kind: u8, nanos: i64) {
 }
 
 /// Ends in 0; the bytes 0 and 1 are written as two.
-fn write_text(out: &mut Vec<u8>, text: &str) {
+fn write_text(out: &mut Vec<u8>, text: &str) -> bool {
     let mut end = text.len().min(MAX_TEXT);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -66,6 +68,7 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
         }
     }
     out.push(0);
+    end == text.len()
 }
 
 /// A value that was read from a key.
@@ -233,7 +236,7 @@ mod tests {
 
     fn key(cells: &[Cell<'_>]) -> Vec<u8> {
         let mut out = Vec::new();
-        cells.iter().for_each(|cell| write(&mut out, *cell));
+        assert!(cells.iter().all(|cell| write(&mut out, *cell)));
         out
     }
 

@@ -536,13 +536,7 @@ impl Engine {
         if let Some(checkpoint) = &mut self.checkpoint {
             checkpoint.tick(now, &mut self.statements);
         }
-        let mut holds = false;
-        for statement in &mut self.statements {
-            holds |= statement.rest(now);
-        }
-        if !self.statements.iter().any(Statement::is_fed) {
-            self.series.release();
-        }
+        let holds = bytes::rest(&mut self.statements, &mut self.series, now);
         self.gauges();
         let Some(pace) = self.pace else {
             return holds.then(|| now.saturating_add(REST_NS));

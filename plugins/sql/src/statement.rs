@@ -698,6 +698,16 @@ impl Statement {
         self.fed.is_some()
     }
 
+    /// Whether it took points lately.
+    pub fn takes(&self, now: i64) -> bool {
+        self.took.is_some_and(|since| now.saturating_sub(since) < QUIET_NS)
+    }
+
+    /// Whether it took points of which there is anything left to give back.
+    pub fn took_any(&self) -> bool {
+        self.took.is_some()
+    }
+
     /// Bytes of memory held, small things aside.
     pub fn byte_size(&mut self) -> usize {
         let lists = [&self.rows, &self.groups, &self.verdicts, &self.order, &self.starts];

@@ -30,15 +30,14 @@ impl<W> Hops<W> {
             let mut windows = self.windows.range(self.grid.windows(pane.index));
             windows.any(|(_, window)| !window.life.forced)
         };
-        let slot = |at: &u32| self.slots.get(*at as usize).and_then(Option::as_ref);
-        let at = *self.order.values().find(|at| slot(at).is_some_and(is_held))?;
-        let index = slot(&at)?.index;
+        let (at, pane) = self.slots.in_order().find(|(_, pane)| is_held(pane))?;
+        let index = pane.index;
         let numbers: Vec<i64> =
             self.windows.range(self.grid.windows(index)).map(|(number, _)| *number).collect();
         for number in numbers {
             self.force(number);
         }
-        self.slots.get(at as usize)?.as_ref().map(|pane| &pane.content)
+        self.slots.get(at).map(|pane| &pane.content)
     }
 
     /// The next window to emit, oldest first; [`done`](Self::done) must follow.
@@ -50,15 +49,7 @@ impl<W> Hops<W> {
         };
         for (&number, window) in &self.windows {
             let (life, span) = (&window.life, self.grid.span(number));
-            let has_more = life.emitted.is_none() || life.corrected.is_some();
-            let due = match closing {
-                Closing::All => has_more,
-                Closing::Forced => life.forced && has_more,
-                Closing::Due => life
-                    .due_at(span.end, &self.sources, self.policy.grace)
-                    .is_some_and(|due| due <= self.now),
-            };
-            if due {
+            if life.is_due(closing, span.end, &self.sources, self.policy.grace, self.now) {
                 return Some(ready(number, span, window));
             }
             // Windows end in their order.
@@ -95,25 +86,19 @@ impl<W> Hops<W> {
     /// Takes note for the panes of a window that it is emitted, or needs them no longer.
     fn leave(&mut self, number: i64, emitted: bool, gone: bool) {
         let mut unused = Vec::new();
-        for (&index, &at) in self.order.range(self.grid.panes(number)) {
-            if let Some(pane) = self.slots.get_mut(at as usize).and_then(Option::as_mut) {
-                pane.open -= u32::from(emitted && pane.open > 0);
-                pane.kept -= u32::from(gone && pane.kept > 0);
-                // Its windows are to be looked at anew.
-                pane.batch = 0;
-                if pane.kept == 0 {
-                    unused.push(index);
-                }
+        self.slots.each_mut(self.grid.panes(number), |pane| {
+            pane.open -= u32::from(emitted && pane.open > 0);
+            pane.kept -= u32::from(gone && pane.kept > 0);
+            // Its windows are to be looked at anew.
+            pane.batch = 0;
+            if pane.kept == 0 {
+                unused.push(pane.index);
             }
-        }
+        });
         for index in unused {
-            let at = self.order.remove(&index);
-            let slot = at.and_then(|at| self.slots.get_mut(at as usize)?.take());
-            self.freed.extend(slot.map(|pane| pane.content));
+            self.freed.extend(self.slots.remove(index).map(|pane| pane.content));
         }
-        if self.order.is_empty() {
-            self.slots = Vec::new();
-        }
+        self.slots.shrink(0);
     }
 
     /// What a pane held that no window needs any more.

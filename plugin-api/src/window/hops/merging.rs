@@ -31,8 +31,7 @@ impl<W> Hops<W> {
         mut merge: impl FnMut(Option<&mut W>, W),
     ) {
         (other.hot.1, other.forced) = (0, 0);
-        other.order.clear();
-        for mut part in other.slots.drain(..).flatten() {
+        for mut part in other.slots.drain() {
             let index = part.index;
             let mut is_open = false;
             for number in self.grid.windows(index) {
@@ -48,11 +47,9 @@ impl<W> Hops<W> {
                 merge(None, part.content);
                 continue;
             }
-            let known = self.order.get(&index).copied();
+            let known = self.slots.find(index);
             let at = known.unwrap_or_else(|| self.open_pane(index, open()));
-            let Some(pane) = self.slots.get_mut(at as usize).and_then(Option::as_mut) else {
-                continue;
-            };
+            let Some(pane) = self.slots.get_mut(at) else { continue };
             pane.deliveries.append(&mut part.deliveries);
             merge(Some(&mut pane.content), part.content);
             if pane.deliveries.len() >= Self::MAX_DELIVERIES {

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use super::grid::Span;
 use super::life::Life;
 use super::ranges::Ranges;
+use super::slots::Slots;
 use super::sources::{Feed, Sources};
 use super::windows::Policy;
 use crate::batch::Batch;
@@ -82,9 +83,8 @@ pub struct Hops<W> {
     sources: Sources,
     emitted: Ranges,
     windows: BTreeMap<i64, Window>,
-    slots: Vec<Option<Pane<W>>>,
-    /// Slots by the number of their pane.
-    order: BTreeMap<i64, u32>,
+    /// Panes by their number.
+    slots: Slots<Pane<W>>,
     /// What panes held that no window needs any more.
     freed: Vec<W>,
     /// The pane of the point before: start, length, where its points belong.
@@ -112,8 +112,7 @@ impl<W> Hops<W> {
             sources: Sources::new(delay, idle, hold, max_future),
             emitted: Ranges::default(),
             windows: BTreeMap::new(),
-            slots: Vec::new(),
-            order: BTreeMap::new(),
+            slots: Slots::new(),
             freed: Vec::new(),
             hot: (0, 0, HopPlace::Full),
             batch: 0,
@@ -155,9 +154,9 @@ impl<W> Hops<W> {
 
     /// Bytes of memory held, without what the panes hold.
     pub fn byte_size(&self) -> usize {
-        let held = self.slots.iter().flatten().map(|pane| pane.deliveries.capacity());
+        let held = self.slots.iter().map(|pane| pane.deliveries.capacity());
         let changed = self.windows.values().map(|window| window.changed.capacity());
-        self.slots.capacity() * size_of::<Option<Pane<W>>>()
+        self.slots.byte_size()
             + held.sum::<usize>() * size_of::<Delivery>()
             + self.windows.len() * size_of::<(i64, Window)>()
             + changed.sum::<usize>() * 4
@@ -238,9 +237,9 @@ impl<W> Hops<W> {
             return HopPlace::Future;
         }
         let index = self.grid.pane(time);
-        let known = self.order.get(&index).copied();
+        let known = self.slots.find(index);
         let fresh = |pane: &Pane<W>| pane.batch == self.batch;
-        let pane = known.and_then(|at| self.slots.get(at as usize)?.as_ref());
+        let pane = known.and_then(|at| self.slots.get(at));
         // The windows of a pane were looked at when the batch's first point for it came.
         let (slot, late) = match (known, pane) {
             (Some(at), Some(pane)) if fresh(pane) => (at, pane.late),
@@ -306,7 +305,7 @@ impl<W> Hops<W> {
             None => self.open_pane(index, open()),
         };
         let late = (missed || corrects).then_some(missed);
-        if let Some(pane) = self.slots.get_mut(at as usize).and_then(Option::as_mut) {
+        if let Some(pane) = self.slots.get_mut(at) {
             (pane.batch, pane.late) = (self.batch, late);
         }
         Ok((at, late))
@@ -319,12 +318,10 @@ impl<W> Hops<W> {
 
     fn enter_window(&mut self, number: i64) {
         self.windows.insert(number, Window::default());
-        for (_, at) in self.order.range(self.grid.panes(number)) {
-            if let Some(pane) = self.slots.get_mut(*at as usize).and_then(Option::as_mut) {
-                pane.open += 1;
-                pane.kept += 1;
-            }
-        }
+        self.slots.each_mut(self.grid.panes(number), |pane| {
+            pane.open += 1;
+            pane.kept += 1;
+        });
     }
 
     fn open_pane(&mut self, index: i64, content: W) -> u32 {
@@ -338,19 +335,13 @@ impl<W> Hops<W> {
             deliveries: Vec::new(),
             content,
         };
-        let at = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
-        if at == self.slots.len() {
-            self.slots.push(None);
-        }
-        self.slots[at] = Some(pane);
-        self.order.insert(index, at as u32);
-        at as u32
+        self.slots.insert(index, pane)
     }
 
     /// Notes groups of points that came late for the windows of a pane that were emitted and still
     /// take them.
     pub fn mark(&mut self, slot: u32, groups: &[u32]) {
-        let Some(pane) = self.slots.get(slot as usize).and_then(Option::as_ref) else { return };
+        let Some(pane) = self.slots.get(slot) else { return };
         for (_, window) in self.windows.range_mut(self.grid.windows(pane.index)) {
             if window.life.emitted.is_some() && window.life.takes(self.now, self.policy.grace) {
                 let changed = &mut window.changed;
@@ -366,18 +357,17 @@ impl<W> Hops<W> {
     /// What the pane in a slot holds.
     #[inline]
     pub fn content(&mut self, slot: u32) -> Option<&mut W> {
-        Some(&mut self.slots.get_mut(slot as usize)?.as_mut()?.content)
+        Some(&mut self.slots.get_mut(slot)?.content)
     }
 
     /// What all panes hold, to be changed.
     pub fn contents(&mut self) -> impl Iterator<Item = &mut W> {
-        self.slots.iter_mut().flatten().map(|pane| &mut pane.content)
+        self.slots.iter_mut().map(|pane| &mut pane.content)
     }
 
     /// What the panes of a window hold, the oldest first.
     pub fn panes(&self, window: i64) -> impl Iterator<Item = &W> {
-        let slots = self.order.range(self.grid.panes(window)).map(|(_, at)| *at as usize);
-        slots.filter_map(|at| self.slots.get(at)?.as_ref().map(|pane| &pane.content))
+        self.slots.range(self.grid.panes(window)).map(|pane| &pane.content)
     }
 
     /// The lists of groups that changed since windows were emitted, for whoever numbers them anew.
@@ -399,7 +389,7 @@ impl<W> Hops<W> {
     pub fn hold_delivery(&mut self, batch: &Batch) {
         let Some(delivery) = batch.delivery() else { return };
         let mut full = None;
-        for pane in self.slots.iter_mut().flatten() {
+        for pane in self.slots.iter_mut() {
             // What was emitted before was settled by its first row.
             if pane.batch == self.batch && pane.open > 0 {
                 pane.deliveries.push(delivery.clone());
@@ -420,16 +410,13 @@ impl<W> Hops<W> {
             return None;
         }
         let mut parts = Vec::new();
-        for (_, at) in self.order.range(self.grid.panes(window)) {
-            let Some(pane) = self.slots.get_mut(*at as usize).and_then(Option::as_mut) else {
-                continue;
-            };
+        self.slots.each_mut(self.grid.panes(window), |pane| {
             let joined = Delivery::join(std::mem::take(&mut pane.deliveries));
             if pane.open > 1 {
                 pane.deliveries.extend(joined.clone());
             }
             parts.extend(joined);
-        }
+        });
         Delivery::join(parts)
     }
 }

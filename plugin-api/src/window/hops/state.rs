@@ -1,6 +1,6 @@
 //! The state of panes and of the windows over them, as a checkpoint keeps it.
 
-use super::{Hops, Pane, Window};
+use super::{Hops, Window};
 use crate::window::codec::{Broken, Read, Reader, put, put_time};
 use crate::window::life::Life;
 
@@ -16,11 +16,8 @@ impl<W> Hops<W> {
             put(out, window.changed.len() as u64);
             window.changed.iter().for_each(|group| put(out, u64::from(*group)));
         }
-        put(out, self.order.len() as u64);
-        for at in self.order.values() {
-            let Some(pane) = self.slots.get(*at as usize).and_then(Option::as_ref) else {
-                continue;
-            };
+        put(out, self.slots.len() as u64);
+        for (_, pane) in self.slots.in_order() {
             put_time(out, pane.index);
             content(&pane.content, out);
         }
@@ -59,23 +56,17 @@ impl<W> Hops<W> {
             self.forced += usize::from(life.forced);
             self.windows.insert(number, Window { life, changed });
         }
-        for at in 0..from.count(8)? {
+        for _ in 0..from.count(8)? {
             let index = from.time()?;
-            let held = self.windows.range(self.grid.windows(index)).next().is_some();
-            if !held || self.order.last_key_value().is_some_and(|(last, _)| *last >= index) {
+            self.slots.check_next(index)?;
+            if self.windows.range(self.grid.windows(index)).next().is_none() {
                 return Err(Broken);
             }
-            let of_pane = || self.windows.range(self.grid.windows(index));
-            let open = of_pane().filter(|(_, window)| window.life.emitted.is_none()).count() as u32;
-            let kept = of_pane().count() as u32;
-            let deliveries = Vec::new();
             let content = content(from)?;
-            let pane = Pane { index, open, kept, batch: 0, late: None, deliveries, content };
-            self.slots.push(Some(pane));
-            self.order.insert(index, at as u32);
+            self.open_pane(index, content);
         }
         // More may have been allowed when they were written.
-        while self.windows.len() - self.forced > self.max() && self.force_oldest() {}
+        self.bound();
         self.set_now(now);
         Ok(())
     }

@@ -66,7 +66,7 @@ fn a_pane_is_given_up_with_its_last_window() {
     assert_eq!(h.take_freed(), Some(vec![1, 5]));
     assert_eq!(h.low_watermark(), T + 10 * S);
     assert_eq!(tick(&mut h, 41), [(10, vec![15])]);
-    assert!(h.is_empty() && h.order.is_empty());
+    assert!(h.is_empty() && h.slots.is_empty());
     let first = T / (10 * S) - 2;
     assert_eq!(h.emitted_ranges().iter().collect::<Vec<_>>(), [(first, first + 3)]);
 }
@@ -101,7 +101,7 @@ fn open_windows_are_bounded() {
     }
     assert_eq!(closed as u64, h.closed_early());
     assert!(h.len() <= Hops::<()>::MAX && h.forced == 0);
-    assert_eq!(h.slots.iter().flatten().count(), h.order.len());
+    assert_eq!(h.slots.iter().count(), h.slots.len());
 }
 
 #[test]
@@ -122,4 +122,28 @@ fn a_handle_settles_with_the_worst_of_its_windows() {
         h.done(ready.window);
     }
     assert_eq!(*told.lock().unwrap(), [Outcome::Lost]);
+}
+
+#[test]
+fn windows_of_a_pane_that_holds_too_many_handles_close_early() {
+    let mut h = hops(10, 20, 0);
+    let mut of = batch(&[5]);
+    let (delivery, told) = testkit::delivery();
+    of.set_delivery(delivery);
+    for number in 1..=Hops::<()>::MAX_DELIVERIES {
+        let feed = h.observe(T + 5 * S, &of);
+        h.place(&feed, T + 5 * S, Vec::new);
+        h.hold_delivery(&of);
+        assert_eq!(h.ready(Closing::Due).is_some(), number == Hops::<()>::MAX_DELIVERIES);
+    }
+    of.take_delivery().unwrap().settle(Outcome::Delivered);
+    assert_eq!(h.closed_early(), 2);
+    for _ in 0..2 {
+        assert!(told.lock().unwrap().is_empty());
+        let ready = h.ready(Closing::Due).unwrap();
+        h.take_delivery(ready.window).unwrap().settle(Outcome::Delivered);
+        h.done(ready.window);
+    }
+    assert!(h.is_empty());
+    assert_eq!(*told.lock().unwrap(), [Outcome::Delivered]);
 }

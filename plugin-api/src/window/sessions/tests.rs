@@ -159,3 +159,34 @@ fn groups_that_are_numbered_anew_keep_their_sessions() {
     // 50 with 60, and 80 with 90 and 100.
     assert_eq!(s.sessions.len(), 4);
 }
+
+#[test]
+fn the_oldest_close_early_when_all_hold_too_many_handles() {
+    let mut s = stream(0, 99);
+    s.feed(0, &[(7, -1)]);
+    let mut builder = BatchBuilder::default();
+    builder.point("m").field("f", 1.0).finish(T).unwrap();
+    let mut batch = builder.finish().unwrap();
+    let (delivery, told) = testkit::delivery();
+    batch.set_delivery(delivery);
+    let feed = |s: &mut Stream| {
+        let feed = s.sessions.observe(T, &batch);
+        s.sessions.place(&feed, 1, || 1, T);
+        s.sessions.hold_delivery(&batch);
+        s.sessions.closed_early()
+    };
+    for _ in 0..Sessions::MAX_DELIVERIES {
+        assert_eq!(feed(&mut s), 0);
+    }
+    // The first to go held none.
+    for (closed, group) in [(1, 7), (2, 1)] {
+        assert_eq!(feed(&mut s), closed);
+        assert!(told.lock().unwrap().is_empty());
+        for session in s.sessions.take_due(Closing::Due, 9, &u64::from) {
+            assert_eq!(session.group, group);
+            session.delivery.into_iter().for_each(|d| d.settle(Outcome::Delivered));
+        }
+    }
+    batch.take_delivery().unwrap().settle(Outcome::Delivered);
+    assert_eq!(*told.lock().unwrap(), [Outcome::Delivered]);
+}

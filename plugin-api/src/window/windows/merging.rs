@@ -9,7 +9,7 @@ impl<W> Windows<W> {
     pub fn has_room(&self, first: i64, last: i64, most: usize) -> bool {
         let grid = &self.policy.grid;
         let more = grid.index(last).saturating_sub(grid.index(first)).saturating_add(1);
-        usize::try_from(more).is_ok_and(|more| self.order.len().saturating_add(more) <= most)
+        usize::try_from(more).is_ok_and(|more| self.slots.len().saturating_add(more) <= most)
     }
 
     /// From now on the windows count as emitted that are so there.
@@ -30,17 +30,14 @@ impl<W> Windows<W> {
         mut merge: impl FnMut(Option<&mut W>, W),
     ) {
         other.hot.1 = 0;
-        other.order.clear();
-        for mut part in other.slots.drain(..).flatten() {
-            let known = self.order.get(&part.index).copied();
+        for mut part in other.slots.drain() {
+            let known = self.slots.find(part.index);
             if known.is_none() && self.emitted.contains(part.index) {
                 merge(None, part.content);
                 continue;
             }
             let at = known.unwrap_or_else(|| self.enter(part.index, open()));
-            let Some(slot) = self.slots.get_mut(at as usize).and_then(Option::as_mut) else {
-                continue;
-            };
+            let Some(slot) = self.slots.get_mut(at) else { continue };
             slot.life.fed |= part.life.fed;
             slot.deliveries.append(&mut part.deliveries);
             merge(Some(&mut slot.content), part.content);
@@ -52,8 +49,8 @@ impl<W> Windows<W> {
 
     /// Lets the oldest windows close when there are too many.
     pub fn bound(&mut self) {
-        let forced = self.slots.iter().flatten().filter(|slot| slot.life.forced).count();
-        for _ in Self::MAX..self.order.len().saturating_sub(forced) {
+        let forced = self.slots.iter().filter(|slot| slot.life.forced).count();
+        for _ in self.max..self.slots.len().saturating_sub(forced) {
             self.force_oldest();
         }
     }
@@ -61,17 +58,6 @@ impl<W> Windows<W> {
     pub(super) fn enter(&mut self, index: i64, content: W) -> u32 {
         let (span, life) = (self.policy.grid.span(index), Life::default());
         let slot = Slot { index, span, life, batch: 0, deliveries: Vec::new(), content };
-        let at = match self.slots.iter().position(Option::is_none) {
-            Some(at) => {
-                self.slots[at] = Some(slot);
-                at
-            }
-            None => {
-                self.slots.push(Some(slot));
-                self.slots.len() - 1
-            }
-        };
-        self.order.insert(index, at as u32);
-        at as u32
+        self.slots.insert(index, slot)
     }
 }

@@ -1,7 +1,7 @@
 //! The state of open windows, as a checkpoint keeps it.
 
 use super::{Slot, Windows};
-use crate::window::codec::{Broken, Read, Reader, put, put_time};
+use crate::window::codec::{Read, Reader, put, put_time};
 use crate::window::life::Life;
 
 impl<W> Windows<W> {
@@ -9,11 +9,8 @@ impl<W> Windows<W> {
     /// delivery handles are no part of it.
     pub fn write(&self, out: &mut Vec<u8>, mut content: impl FnMut(&W, &mut Vec<u8>)) {
         self.emitted.write(out);
-        put(out, self.order.len() as u64);
-        for at in self.order.values() {
-            let Some(slot) = self.slots.get(*at as usize).and_then(Option::as_ref) else {
-                continue;
-            };
+        put(out, self.slots.len() as u64);
+        for (_, slot) in self.slots.in_order() {
             put_time(out, slot.index);
             slot.life.write(out);
             content(&slot.content, out);
@@ -35,11 +32,9 @@ impl<W> Windows<W> {
         self.sources.resume(now);
         self.emitted.read(from)?;
         let count = from.count(10)?;
-        for at in 0..count {
+        for _ in 0..count {
             let index = from.time()?;
-            if self.order.last_key_value().is_some_and(|(last, _)| *last >= index) {
-                return Err(Broken);
-            }
+            self.slots.check_next(index)?;
             let life = Life::read(now, from)?;
             let slot = Slot {
                 index,
@@ -49,11 +44,10 @@ impl<W> Windows<W> {
                 deliveries: Vec::new(),
                 content: content(from)?,
             };
-            self.slots.push(Some(slot));
-            self.order.insert(index, at as u32);
+            self.slots.insert(index, slot);
         }
         // More may have been allowed when they were written.
-        let forced = self.slots.iter().flatten().filter(|slot| slot.life.forced).count();
+        let forced = self.slots.iter().filter(|slot| slot.life.forced).count();
         for _ in self.max..count - forced.min(count) {
             self.force_oldest();
         }

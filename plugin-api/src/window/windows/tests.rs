@@ -1,5 +1,7 @@
 use super::*;
 use crate::batch::BatchBuilder;
+use crate::plugin::Outcome;
+use crate::testkit;
 
 const S: i64 = 1_000_000_000;
 const HOUR: i64 = 3600 * S;
@@ -354,4 +356,28 @@ fn a_window_ends_where_the_clock_says_for_those_who_read_its_rows() {
     assert_eq!(s.windows.low_watermark(), T + 10 * S);
     s.tick(21);
     assert_eq!(s.windows.low_watermark(), T + 20 * S);
+}
+
+#[test]
+fn a_window_that_holds_too_many_handles_closes_early() {
+    let mut s = stream();
+    let mut builder = BatchBuilder::default();
+    builder.point("m").field("f", 1.0).finish(T).unwrap();
+    let mut batch = builder.finish().unwrap();
+    let (delivery, told) = testkit::delivery();
+    batch.set_delivery(delivery);
+    for number in 1..=Windows::<()>::MAX_DELIVERIES {
+        let feed = s.windows.observe(T, &batch);
+        assert!(matches!(s.windows.place(&feed, T, |_| Vec::new()), Place::Open(_)));
+        s.windows.hold_delivery(&batch);
+        let is_full = s.windows.ready(Closing::Due).is_some();
+        assert_eq!(is_full, number == Windows::<()>::MAX_DELIVERIES);
+    }
+    let ready = s.windows.ready(Closing::Due).unwrap();
+    batch.take_delivery().unwrap().settle(Outcome::Delivered);
+    assert!(told.lock().unwrap().is_empty());
+    s.windows.take_delivery(ready.slot).unwrap().settle(Outcome::Delivered);
+    assert_eq!(*told.lock().unwrap(), [Outcome::Delivered]);
+    s.windows.done(ready.slot);
+    assert_eq!((s.windows.closed_early(), s.windows.len()), (1, 0));
 }

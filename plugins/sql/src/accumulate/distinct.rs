@@ -369,7 +369,7 @@ impl Accumulator for Distinct {
         }
     }
 
-    fn write_head(&self, out: &mut Vec<u8>) {
+    fn write_head(&self, _alone: Option<usize>, out: &mut Vec<u8>) {
         out.push(self.floats.into());
     }
 

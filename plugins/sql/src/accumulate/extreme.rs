@@ -212,7 +212,7 @@ impl Accumulator for Extreme {
 
     fn merge(&mut self, other: &Self, len: usize, to: To<'_>) {
         let greatest = self.greatest;
-        self.unsigned.merge(&other.unsigned, other.ints.len(), to);
+        self.unsigned.merge(&other.unsigned, to);
         if other.kind != Kind::Int {
             self.kind = other.kind;
         }
@@ -243,11 +243,12 @@ impl Accumulator for Extreme {
     }
 
     /// Which values there are.
-    fn write_head(&self, out: &mut Vec<u8>) {
+    fn write_head(&self, alone: Option<usize>, out: &mut Vec<u8>) {
         let lists = [!self.floats.is_empty(), !self.ints.is_empty(), !self.texts.is_empty()];
         let flags = lists.iter().enumerate().map(|(bit, on)| u8::from(*on) << bit).sum::<u8>();
-        out.push(flags | u8::from(self.unsigned.any()) << 3);
+        out.push(flags | self.unsigned.form(alone) << 3);
         put_kind(out, self.kind);
+        self.unsigned.write(alone, out);
     }
 
     fn write_group(&self, group: usize, out: &mut Vec<u8>) {
@@ -261,11 +262,9 @@ impl Accumulator for Extreme {
     }
 
     fn read_head(&mut self, len: usize, from: &mut Reader<'_>) -> Read<()> {
-        let flags = from.flags(15)?;
+        let flags = from.flags(31)?;
         self.kind = read_kind(from)?;
-        if flags & 8 != 0 {
-            self.unsigned.set_all();
-        }
+        self.unsigned.read(flags >> 3, len, from)?;
         if flags & 1 != 0 {
             let none = self.no_float();
             grow(&mut self.floats, len, none);
@@ -375,9 +374,9 @@ impl Accumulator for Spread {
         self.greatest.merge(&other.greatest, len, to);
     }
 
-    fn write_head(&self, out: &mut Vec<u8>) {
-        self.least.write_head(out);
-        self.greatest.write_head(out);
+    fn write_head(&self, alone: Option<usize>, out: &mut Vec<u8>) {
+        self.least.write_head(alone, out);
+        self.greatest.write_head(alone, out);
     }
 
     fn write_group(&self, group: usize, out: &mut Vec<u8>) {

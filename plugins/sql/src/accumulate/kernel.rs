@@ -1,5 +1,6 @@
 //! Loops that accumulators share, and how their arrays grow and shrink.
 
+use super::codec::{Broken, Read, Reader, put};
 use crate::error::Failures;
 use crate::eval::fits;
 use crate::statement::NO_GROUP;
@@ -84,19 +85,18 @@ pub fn retain<T>(list: &mut Vec<T>, keep: &[bool]) {
 /// Groups of which something is true: nothing is held as long as there are none.
 #[derive(Debug, Default)]
 pub struct Marks {
+    /// The last one is not 0.
     words: Vec<u64>,
-    /// It is true of all.
-    all: bool,
 }
 
 impl Marks {
     /// Whether it is true of any.
     pub fn any(&self) -> bool {
-        self.all || self.words.iter().any(|word| *word != 0)
+        !self.words.is_empty()
     }
 
     pub fn get(&self, group: usize) -> bool {
-        self.all || self.words.get(group / 64).is_some_and(|word| word >> (group % 64) & 1 == 1)
+        self.words.get(group / 64).is_some_and(|word| word >> (group % 64) & 1 == 1)
     }
 
     pub fn set(&mut self, group: usize) {
@@ -106,10 +106,6 @@ impl Marks {
         self.words[group / 64] |= 1 << (group % 64);
     }
 
-    pub fn set_all(&mut self) {
-        self.all = true;
-    }
-
     /// Marks the groups of values that are not NULL.
     pub fn add(&mut self, values: &Vector<'_>, groups: &[u32]) {
         each(values, groups, |_, group| self.set(group));
@@ -117,7 +113,6 @@ impl Marks {
 
     pub fn clear(&mut self) {
         self.words.clear();
-        self.all = false;
     }
 
     pub fn byte_size(&self) -> usize {
@@ -125,8 +120,7 @@ impl Marks {
     }
 
     pub fn retain(&mut self, keep: &[bool]) {
-        let words = std::mem::take(&mut self.words);
-        let old = Marks { words, all: false };
+        let old = std::mem::take(self);
         let kept = keep.iter().enumerate().filter(|(_, kept)| **kept);
         for (new, (group, _)) in kept.enumerate() {
             if old.get(group) {
@@ -135,18 +129,55 @@ impl Marks {
         }
     }
 
-    /// Adds what is true of another's groups, of which there are `len`.
-    pub fn merge(&mut self, other: &Marks, len: usize, to: To<'_>) {
-        if !other.any() {
-            return;
-        }
-        for group in (0..len).filter(|group| other.get(*group)) {
+    /// Adds what is true of another's groups.
+    pub fn merge(&mut self, other: &Marks, to: To<'_>) {
+        for group in (0..other.words.len() * 64).filter(|group| other.get(*group)) {
             if let Some(own) = to.group(group).filter(|own| *own != NO_GROUP as usize) {
                 self.set(own);
             }
         }
     }
+
+    /// Two bits that tell how the marks are written, of all groups or of one alone.
+    pub fn form(&self, alone: Option<usize>) -> u8 {
+        match alone {
+            Some(group) => u8::from(self.get(group)) * EVERY,
+            None => u8::from(self.any()) * EACH,
+        }
+    }
+
+    /// Writes what [`form`](Self::form) leaves open.
+    pub fn write(&self, alone: Option<usize>, out: &mut Vec<u8>) {
+        if self.form(alone) == EACH {
+            put(out, self.words.len() as u64);
+            self.words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+        }
+    }
+
+    /// Reads marks of that form of groups below `len` where there are none.
+    pub fn read(&mut self, form: u8, len: usize, from: &mut Reader<'_>) -> Read<()> {
+        match form {
+            0 => return Ok(()),
+            EVERY => {
+                (0..len).for_each(|group| self.set(group));
+                return Ok(());
+            }
+            EACH => {}
+            _ => return Err(Broken),
+        }
+        for _ in 0..from.count(8)? {
+            self.words.push(from.word()?);
+        }
+        let last = self.words.last().and_then(|word| word.checked_ilog2()).ok_or(Broken)?;
+        let marked = (self.words.len() - 1) * 64 + last as usize;
+        if marked < len { Ok(()) } else { Err(Broken) }
+    }
 }
+
+/// All groups are marked. Of several together only an older form says so.
+const EVERY: u8 = 1;
+/// Which groups are marked is written out.
+const EACH: u8 = 2;
 
 /// Calls `f` with the place of each value that is not NULL, and its group.
 #[inline]

@@ -12,6 +12,7 @@ mod extreme;
 pub mod held;
 mod kernel;
 mod moments;
+pub mod numbers;
 pub mod one;
 mod part;
 mod quantiles;
@@ -56,8 +57,8 @@ trait Accumulator: Send {
     }
     /// Adds what another one collected, all of whose groups lie below `len` here.
     fn merge(&mut self, other: &Self, len: usize, to: To<'_>);
-    /// Writes what all groups have in common.
-    fn write_head(&self, _out: &mut Vec<u8>) {}
+    /// Writes what all groups have in common; with `alone` for that group only.
+    fn write_head(&self, _alone: Option<usize>, _out: &mut Vec<u8>) {}
     /// Writes one group: a byte at least.
     fn write_group(&self, group: usize, out: &mut Vec<u8>);
     /// Reads what all groups have in common and makes room for groups below `len`.
@@ -68,7 +69,7 @@ trait Accumulator: Send {
     /// Writes all groups.
     fn write(&self, out: &mut Vec<u8>) {
         put(out, self.len() as u64);
-        self.write_head(out);
+        self.write_head(None, out);
         (0..self.len()).for_each(|group| self.write_group(group, out));
     }
 

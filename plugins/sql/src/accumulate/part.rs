@@ -162,7 +162,7 @@ impl Part {
     /// Writes one group so that it can stand alone.
     pub fn write_one(&self, group: usize, out: &mut Vec<u8>) {
         each_family!(self, inner => {
-            inner.write_head(out);
+            inner.write_head(Some(group), out);
             inner.write_group(group, out);
         });
     }

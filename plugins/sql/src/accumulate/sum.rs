@@ -1,9 +1,10 @@
 //! Counts, sums and means.
 
-use super::codec::{Broken, Read, Reader, put, put_float, put_int};
+use super::codec::{Broken, Read, Reader, put, put_int};
 use super::kernel::{
     Marks, To, count, counts, each, each_value, grow, integers, merge, numbers, retain,
 };
+use super::numbers::FloatSum;
 use super::{Accumulator, Input};
 use crate::error::Failures;
 use crate::plan::AggregateFunction;
@@ -71,35 +72,16 @@ impl Accumulator for Count {
 /// A count and sum: floats with their lost low bits, integers in 128 bits. Sums and means share it.
 #[derive(Default)]
 pub struct Sum {
-    floats: Vec<Float>,
+    floats: Vec<FloatSum>,
     ints: Vec<Int>,
     /// Groups with unsigned integers.
     unsigned: Marks,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Float {
-    sum: f64,
-    /// What was rounded off.
-    lost: f64,
-    count: u64,
-}
-
-#[derive(Clone, Copy, Default)]
 struct Int {
     sum: i128,
     count: u64,
-}
-
-impl Float {
-    /// Adds a number. Knuth's sum of two numbers with what its rounding takes away.
-    #[inline]
-    fn add(&mut self, value: f64) {
-        let total = self.sum + value;
-        let back = total - self.sum;
-        self.lost += (self.sum - (total - back)) + (value - back);
-        self.sum = total;
-    }
 }
 
 impl Accumulator for Sum {
@@ -115,7 +97,7 @@ impl Accumulator for Sum {
 
     fn byte_size(&self) -> usize {
         let ints = self.ints.capacity() * size_of::<Int>() + self.unsigned.byte_size();
-        self.floats.capacity() * size_of::<Float>() + ints
+        self.floats.capacity() * size_of::<FloatSum>() + ints
     }
 
     fn retain(&mut self, keep: &[bool]) {
@@ -127,13 +109,9 @@ impl Accumulator for Sum {
     fn add(&mut self, values: &Vector<'_>, input: &Input<'_>, failures: &mut Failures) {
         match &values.data {
             Data::Float(list) => {
-                grow(&mut self.floats, input.len, Float::default());
+                grow(&mut self.floats, input.len, FloatSum::default());
                 let floats = self.floats.as_mut_slice();
-                each_value(values, list, input.groups, |group, value| {
-                    let cell = &mut floats[group];
-                    cell.add(value);
-                    cell.count = cell.count.wrapping_add(1);
-                });
+                each_value(values, list, input.groups, |group, value| floats[group].add(value));
             }
             Data::Int { values: list, unsigned } => {
                 if *unsigned {
@@ -173,9 +151,7 @@ impl Accumulator for Sum {
             if count == 0 {
                 return None;
             }
-            // Out of range the lost bits are no number.
-            let lost = if float.lost.is_finite() { float.lost } else { 0.0 };
-            let total = float.sum + lost + int.sum as f64;
+            let total = float.value() + int.sum as f64;
             Some(if mean { total / count as f64 } else { total })
         })
     }
@@ -190,14 +166,10 @@ impl Accumulator for Sum {
     }
 
     fn merge(&mut self, other: &Self, len: usize, to: To<'_>) {
-        self.unsigned.merge(&other.unsigned, other.ints.len(), to);
+        self.unsigned.merge(&other.unsigned, to);
         if to.any(&other.floats, |float| float.count > 0) {
-            grow(&mut self.floats, len, Float::default());
-            merge(&mut self.floats, &other.floats, to, |own, other| {
-                own.add(other.sum);
-                own.lost += other.lost;
-                own.count = own.count.saturating_add(other.count);
-            });
+            grow(&mut self.floats, len, FloatSum::default());
+            merge(&mut self.floats, &other.floats, to, FloatSum::merge);
         }
         if to.any(&other.ints, |int| int.count > 0) {
             grow(&mut self.ints, len, Int::default());
@@ -209,9 +181,10 @@ impl Accumulator for Sum {
     }
 
     /// Which numbers there are.
-    fn write_head(&self, out: &mut Vec<u8>) {
+    fn write_head(&self, alone: Option<usize>, out: &mut Vec<u8>) {
         let (floats, ints) = (!self.floats.is_empty(), !self.ints.is_empty());
-        out.push(u8::from(floats) | u8::from(ints) << 1 | u8::from(self.unsigned.any()) << 2);
+        out.push(u8::from(floats) | u8::from(ints) << 1 | self.unsigned.form(alone) << 2);
+        self.unsigned.write(alone, out);
     }
 
     fn write_group(&self, group: usize, out: &mut Vec<u8>) {
@@ -220,8 +193,7 @@ impl Accumulator for Sum {
         put(out, float.count);
         put(out, int.count);
         if float.count > 0 {
-            put_float(out, float.sum);
-            put_float(out, float.lost);
+            float.write(out);
         }
         if int.count > 0 {
             put_int(out, int.sum);
@@ -229,12 +201,10 @@ impl Accumulator for Sum {
     }
 
     fn read_head(&mut self, len: usize, from: &mut Reader<'_>) -> Read<()> {
-        let flags = from.flags(7)?;
-        if flags & 4 != 0 {
-            self.unsigned.set_all();
-        }
+        let flags = from.flags(15)?;
+        self.unsigned.read(flags >> 2, len, from)?;
         if flags & 1 != 0 {
-            grow(&mut self.floats, len, Float::default());
+            grow(&mut self.floats, len, FloatSum::default());
         }
         if flags & 2 != 0 {
             grow(&mut self.ints, len, Int::default());
@@ -245,8 +215,7 @@ impl Accumulator for Sum {
     fn read_group(&mut self, group: usize, from: &mut Reader<'_>) -> Read<()> {
         let (floats, ints) = (from.number()?, from.number()?);
         if floats > 0 {
-            let cell = self.floats.get_mut(group).ok_or(Broken)?;
-            *cell = Float { sum: from.float()?, lost: from.float()?, count: floats };
+            *self.floats.get_mut(group).ok_or(Broken)? = FloatSum::read(floats, from)?;
         }
         if ints > 0 {
             let cell = self.ints.get_mut(group).ok_or(Broken)?;

@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod bounds;
+mod calls;
 mod expr;
 mod join;
 mod kinds;

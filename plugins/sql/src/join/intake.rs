@@ -345,24 +345,24 @@ impl Held {
 /// Appends a value of a key: equal values have equal bytes. Whether it is one: NULL equals nothing.
 fn write_key(out: &mut Vec<u8>, cell: Cell<'_>) -> bool {
     match cell {
-        Cell::Null => return false,
+        Cell::Null => false,
         // 1.0 equals 1. Integers have at most 65 bits.
         Cell::Float(value)
             if value.fract() == 0.0 && value.abs() < 18_446_744_073_709_551_616.0 =>
         {
             let int = value as i128;
             let fits = int >= i128::from(i64::MIN);
-            key::write(out, if fits { Cell::Int(int, false) } else { cell });
+            key::write(out, if fits { Cell::Int(int, false) } else { cell })
         }
         Cell::Text(text) if text.len() > key::MAX_TEXT => {
             // Other keys' texts are cut off there, these must not be.
-            key::write(out, cell);
+            let _ = key::write(out, cell);
             out.extend_from_slice(&(text.len() as u64).to_be_bytes());
             out.extend_from_slice(text.as_bytes());
+            true
         }
         cell => key::write(out, cell),
     }
-    true
 }
 
 /// Which fields of a shape go into a row.

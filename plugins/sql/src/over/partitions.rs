@@ -196,7 +196,7 @@ impl Partitions {
             self.key.clear();
             for node in keys {
                 let value = eval::eval(node, &frame, cx);
-                key::write(&mut self.key, value.cell(0));
+                cx.failures.size += u64::from(!key::write(&mut self.key, value.cell(0)));
             }
             match self.intern() {
                 Some(number) => {
@@ -220,7 +220,7 @@ impl Partitions {
         for row in 0..points.rows.len() {
             self.key.clear();
             for column in &keys {
-                key::write(&mut self.key, column.cell(row));
+                cx.failures.size += u64::from(!key::write(&mut self.key, column.cell(row)));
             }
             match self.intern() {
                 Some(number) => self.of_rows.push(number),

@@ -11,8 +11,9 @@ use headwater_plugin_api::window::codec::{Broken, Read, Reader, put, put_int};
 use super::best::{Best, Order};
 use super::blocks::Blocks;
 use super::history::View;
-use super::stacks::{Exact, Moments, Stacks};
+use super::stacks::Stacks;
 use crate::accumulate::held::Held;
+use crate::accumulate::numbers::{Deviation, FloatSum};
 use crate::error::Failures;
 use crate::eval::fits;
 use crate::plan::AggregateFunction;
@@ -57,7 +58,7 @@ pub enum Slide {
     Sum(Sum),
     Best(Best),
     Spread(Box<[Best; 2]>),
-    Moments(Stacks<Moments>),
+    Moments(Stacks<Deviation>),
     Blocks(Box<Blocks>),
     Opening(Option<Held>),
 }
@@ -70,7 +71,7 @@ pub struct Sum {
     /// Integers that came as unsigned ones.
     unsigned: u64,
     floats: u64,
-    stacks: Stacks<Exact>,
+    stacks: Stacks<FloatSum>,
 }
 
 impl Slide {
@@ -182,7 +183,11 @@ impl Slide {
             }
             Slide::Best(best) => best.write(out),
             Slide::Spread(both) => both.iter().for_each(|best| best.write(out)),
-            Slide::Moments(stacks) => stacks.total().write(out),
+            Slide::Moments(stacks) => {
+                let total = stacks.total();
+                put(out, total.count());
+                total.write(out);
+            }
             Slide::Blocks(blocks) => blocks.write(out),
             Slide::Opening(first) => {
                 out.push(u8::from(first.is_some()));
@@ -203,11 +208,11 @@ impl Slide {
                 if sum.unsigned > sum.ints {
                     return Err(Broken);
                 }
-                sum.stacks.back = Exact::read(from)?;
+                sum.stacks.back = FloatSum::read(sum.floats, from)?;
             }
             Slide::Best(best) => best.read(from)?,
             Slide::Spread(both) => both.iter_mut().try_for_each(|best| best.read(from))?,
-            Slide::Moments(stacks) => stacks.back = Moments::read(from)?,
+            Slide::Moments(stacks) => stacks.back = Deviation::read(from.number()?, from)?,
             Slide::Blocks(blocks) => blocks.read(from)?,
             Slide::Opening(first) => {
                 *first = match from.flags(1)? {

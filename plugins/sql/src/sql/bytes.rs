@@ -5,9 +5,10 @@
 //! quarter more lets the oldest windows close early, whatever the policy.
 
 use headwater_plugin_api::batch::Batch;
+use headwater_plugin_api::window::SeriesNumbers;
 
 use super::Engine;
-use crate::statement::Relief;
+use crate::statement::{Relief, Statement};
 
 /// The memory is added up after so many batches, if they brought this share of what is held.
 const BATCHES: u32 = 16;
@@ -72,6 +73,22 @@ impl Bytes {
     fn hard(&self) -> usize {
         self.max.saturating_add(self.max / 4)
     }
+}
+
+/// Gives back what only saves time to statements that no points come for, and what they share. Whether
+/// there is anything left to give back.
+pub(super) fn rest(statements: &mut [Statement], series: &mut SeriesNumbers, now: i64) -> bool {
+    let took = statements.iter().any(Statement::took_any);
+    let mut holds = false;
+    for statement in &mut *statements {
+        holds |= statement.rest(now);
+    }
+    // Points that no statement wants are no reason to remember those that came before.
+    let rests = took && !statements.iter().any(|statement| statement.takes(now));
+    if rests || !statements.iter().any(Statement::is_fed) {
+        series.release();
+    }
+    holds
 }
 
 impl Engine {

@@ -102,12 +102,7 @@ impl Processor for Sql {
         engine.reach(now, reached);
         let (mut holds, mut bytes) = (false, 0);
         for part in parts.iter_mut().filter_map(|part| part.as_mut()) {
-            for statement in &mut part.statements {
-                holds |= statement.rest(now);
-            }
-            if !part.statements.iter().any(Statement::is_fed) {
-                part.series.release();
-            }
+            holds |= super::bytes::rest(&mut part.statements, &mut part.series, now);
             bytes += part.byte_size();
         }
         engine.part_bytes = bytes;

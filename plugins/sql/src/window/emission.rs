@@ -6,7 +6,7 @@ use headwater_plugin_api::plugin::Delivery;
 use headwater_plugin_api::window::codec::{Broken, Read, Reader, put, put_time};
 use headwater_plugin_api::window::{Groups, Span};
 
-use super::{Results, Work};
+use super::{Results, Shared, Work};
 use crate::accumulate::Accumulators;
 use crate::emit::{Base, Column};
 use crate::eval::{self, Frame};
@@ -185,8 +185,8 @@ impl Writer {
 
 /// A window that is closed, with the groups whose rows are still to come.
 pub struct Emission {
-    pub span: Span,
-    pub content: Accumulators,
+    span: Span,
+    content: Accumulators,
     /// In the order of their keys.
     groups: Vec<u32>,
     /// How many were emitted.
@@ -207,12 +207,12 @@ impl Emission {
         Emission { span, content, groups, at: 0, delivery }
     }
 
-    pub fn byte_size(&self) -> usize {
+    fn byte_size(&self) -> usize {
         self.content.byte_size() + self.groups.capacity() * 4
     }
 
     /// Writes the window, and which rows are still to come.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    fn write(&self, out: &mut Vec<u8>) {
         put_time(out, self.span.start);
         put_time(out, self.span.end);
         self.content.write(out);
@@ -222,7 +222,7 @@ impl Emission {
     }
 
     /// Reads what was written.
-    pub fn read(aggregate: &Aggregate, groups: usize, from: &mut Reader<'_>) -> Read<Emission> {
+    fn read(aggregate: &Aggregate, groups: usize, from: &mut Reader<'_>) -> Read<Emission> {
         let span = Span { start: from.time()?, end: from.time()? };
         let content = read_content(aggregate, groups, from)?;
         let mut rest = Vec::new();
@@ -236,44 +236,86 @@ impl Emission {
         Ok(Emission { span, content, groups: rest, at: 0, delivery: None })
     }
 
+    /// Makes all rows that are still to come; gives back what the window held.
+    pub fn finish(mut self, shared: &mut Shared, results: &mut Results<'_>) -> Accumulators {
+        let mut room = usize::MAX;
+        self.go_on(&mut room, shared, results);
+        self.content
+    }
+
     /// Makes up to `room` of the rows that are still to come; whether these were all.
-    pub fn go_on(
-        &mut self,
-        room: &mut usize,
-        writer: &mut Writer,
-        table: &Groups,
-        results: &mut Results<'_>,
-    ) -> bool {
+    fn go_on(&mut self, room: &mut usize, shared: &mut Shared, results: &mut Results<'_>) -> bool {
         let from = results.out.len();
         let rest = &self.groups[self.at..];
         let now = &rest[..rest.len().min(*room)];
         let spans = Spans::One(self.span);
         let set = RowSet { content: &self.content, slots: now, groups: now, spans };
-        writer.rows(table, &set, results);
+        shared.writer.rows(&shared.groups.table, &set, results);
         results.emitter.finish(results.out);
         self.at += now.len();
         *room -= now.len();
         let done = self.at == self.groups.len();
-        writer.settle(from, &mut self.delivery, done, results.out);
+        shared.writer.settle(from, &mut self.delivery, done, results.out);
         done
     }
 }
 
-/// Writes what may be there.
-pub fn write_option(emission: Option<&Emission>, out: &mut Vec<u8>) {
-    out.push(u8::from(emission.is_some()));
-    emission.iter().for_each(|emission| emission.write(out));
-}
+/// The window whose rows are still to come, if there is one.
+#[derive(Default)]
+pub struct Unfinished(Option<Emission>);
 
-/// Reads what may be there.
-pub fn read_option(
-    aggregate: &Aggregate,
-    groups: usize,
-    from: &mut Reader<'_>,
-) -> Read<Option<Emission>> {
-    match from.flags(1)? {
-        0 => Ok(None),
-        _ => Emission::read(aggregate, groups, from).map(Some),
+impl Unfinished {
+    pub fn begin(&mut self, emission: Emission) {
+        self.0 = Some(emission);
+    }
+
+    pub fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Makes up to `room` rows; gives back what the window held if these were all.
+    pub fn go_on(
+        &mut self,
+        room: &mut usize,
+        shared: &mut Shared,
+        results: &mut Results<'_>,
+    ) -> Option<Accumulators> {
+        let mut emission = self.0.take()?;
+        if emission.go_on(room, shared, results) {
+            return Some(emission.content);
+        }
+        self.0 = Some(emission);
+        None
+    }
+
+    /// Makes all rows; gives back what the window held.
+    pub fn finish(
+        &mut self,
+        shared: &mut Shared,
+        results: &mut Results<'_>,
+    ) -> Option<Accumulators> {
+        self.0.take().map(|emission| emission.finish(shared, results))
+    }
+
+    /// The earliest start, of this window and those from `start` on.
+    pub fn earliest(&self, start: i64) -> i64 {
+        self.0.as_ref().map_or(start, |emission| start.min(emission.span.start))
+    }
+
+    pub fn byte_size(&self) -> usize {
+        self.0.as_ref().map_or(0, Emission::byte_size)
+    }
+
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.is_some()));
+        self.0.iter().for_each(|emission| emission.write(out));
+    }
+
+    pub fn read(aggregate: &Aggregate, groups: usize, from: &mut Reader<'_>) -> Read<Self> {
+        Ok(Unfinished(match from.flags(1)? {
+            0 => None,
+            _ => Some(Emission::read(aggregate, groups, from)?),
+        }))
     }
 }
 

@@ -102,7 +102,8 @@ impl Grouping {
         self.key.clear();
         for node in &work.results.aggregate.keys {
             let value = eval::eval(node, &frame, work.results.cx);
-            key::write(&mut self.key, value.cell(0));
+            let is_whole = key::write(&mut self.key, value.cell(0));
+            work.results.cx.failures.size += u64::from(!is_whole);
         }
         let group = self.intern()?;
         if let Some(info) = work.series.value_mut(index) {
@@ -122,7 +123,8 @@ impl Grouping {
         for row in 0..points.rows.len() {
             self.key.clear();
             for column in &keys {
-                key::write(&mut self.key, column.cell(row));
+                let is_whole = key::write(&mut self.key, column.cell(row));
+                work.results.cx.failures.size += u64::from(!is_whole);
             }
             // Neighbours often belong together.
             if last_group == NO_GROUP || self.key != last_key {

@@ -11,12 +11,13 @@ use headwater_plugin_api::window::{
     Closing, Feed, Grid, HopGrid, HopPlace, HopReady, Hops, Sources,
 };
 
-use super::emission::{self, Emission};
+use super::emission::{self, Emission, Unfinished};
 use super::grouping::TIDY_MIN;
 use super::placing::{self, Axis, Placed};
 use super::slots::numbers;
+use super::spare::Spare;
 use super::tumbling::{STATE_FACTOR, is_untidy, policy, tidy};
-use super::{CALL_ROWS, Form, MakePoints, Parted, Results, Shared, Work};
+use super::{CALL_ROWS, Form, MakePoints, Parted, Results, Shared, Work, hand_on};
 use crate::accumulate::Accumulators;
 use crate::plan::Aggregate;
 use crate::statement::{NO_GROUP, Settings};
@@ -27,9 +28,8 @@ const SPARE: usize = 2;
 /// Hopping windows.
 pub struct Hop {
     pub(super) panes: Hops<Accumulators>,
-    free: Vec<Accumulators>,
-    /// A window whose rows are still to come.
-    emission: Option<Emission>,
+    pub(super) spare: Spare,
+    unfinished: Unfinished,
     early: u64,
     /// Panes were given up since the table of groups was looked at.
     freed: bool,
@@ -41,7 +41,14 @@ impl Hop {
         let policy = policy(Grid::new(slide, 0), settings);
         let mut panes = Hops::new(policy, HopGrid::new(slide, size));
         panes.set_max(settings.max_windows as usize);
-        Hop { panes, free: Vec::new(), emission: None, early: 0, freed: false, slots: Vec::new() }
+        Hop {
+            panes,
+            spare: Spare::new(SPARE),
+            unfinished: Unfinished::default(),
+            early: 0,
+            freed: false,
+            slots: Vec::new(),
+        }
     }
 
     /// Lets the oldest windows close when all panes hold too much: a window has as many as it has
@@ -59,7 +66,7 @@ impl Hop {
 
     /// What the panes of a window hold together.
     fn merged(&mut self, ready: &HopReady, aggregate: &Aggregate) -> Accumulators {
-        let mut content = fresh(&mut self.free, aggregate);
+        let mut content = self.spare.take(aggregate);
         self.panes.panes(ready.window).for_each(|pane| content.merge(pane, None));
         content
     }
@@ -95,14 +102,7 @@ impl Hop {
         while let Some(content) = self.panes.take_freed() {
             shared.groups.stale = true;
             self.freed = true;
-            self.recycle(content);
-        }
-    }
-
-    pub(super) fn recycle(&mut self, mut content: Accumulators) {
-        if self.free.len() < SPARE {
-            content.clear();
-            self.free.push(content);
+            self.spare.keep([content]);
         }
     }
 
@@ -115,19 +115,13 @@ impl Hop {
         restart: bool,
     ) {
         let now = results.cx.now;
-        let mut emission = self.begin(shared, ready, results.aggregate, now, restart);
-        let mut room = usize::MAX;
-        emission.go_on(&mut room, &mut shared.writer, &shared.groups.table, results);
-        self.recycle(emission.content);
+        let emission = self.begin(shared, ready, results.aggregate, now, restart);
+        self.spare.keep([emission.finish(shared, results)]);
     }
 
     /// Makes all rows that are still to come.
     fn emit_rest(&mut self, shared: &mut Shared, results: &mut Results<'_>) {
-        if let Some(mut emission) = self.emission.take() {
-            let mut room = usize::MAX;
-            emission.go_on(&mut room, &mut shared.writer, &shared.groups.table, results);
-            self.recycle(emission.content);
-        }
+        self.spare.keep(self.unfinished.finish(shared, results));
     }
 
     /// Forgets groups that are in no pane.
@@ -139,7 +133,7 @@ impl Hop {
             changed.iter_mut().for_each(|group| *group = number(group));
             changed.retain(|group| *group != NO_GROUP);
         }
-        self.free = Vec::new();
+        self.spare.release();
     }
 
     /// Forgets groups when most of them are in no pane.
@@ -155,19 +149,15 @@ impl Hop {
     }
 }
 
-fn fresh(free: &mut Vec<Accumulators>, aggregate: &Aggregate) -> Accumulators {
-    free.pop().unwrap_or_else(|| Accumulators::new(&aggregate.aggregates))
-}
-
 impl Axis for Hop {
     fn place_all(&mut self, work: &Work<'_>, first: i64, last: i64) -> Option<u32> {
-        let open = || fresh(&mut self.free, work.results.aggregate);
+        let open = || self.spare.take(work.results.aggregate);
         self.panes.place_all(work.feed, first, last, open)
     }
 
     #[inline]
     fn place(&mut self, work: &Work<'_>, time: i64) -> Placed {
-        let open = || fresh(&mut self.free, work.results.aggregate);
+        let open = || self.spare.take(work.results.aggregate);
         match self.panes.place(work.feed, time, open) {
             HopPlace::Open(slot) => Placed::In(slot),
             HopPlace::Late { slot, missed } => Placed::Late { slot, missed },
@@ -189,10 +179,6 @@ impl Axis for Hop {
         false
     }
 
-    fn hold(&mut self, batch: &Batch) {
-        self.panes.hold_delivery(batch);
-    }
-
     fn close_forced(&mut self, shared: &mut Shared, results: &mut Results<'_>) -> bool {
         self.emit_rest(shared, results);
         let mut any = false;
@@ -209,21 +195,7 @@ impl Axis for Hop {
 }
 
 impl Form for Hop {
-    fn observe(&mut self, now: i64, batch: &Batch) -> Feed {
-        self.panes.observe(now, batch)
-    }
-
-    fn control(&mut self, now: i64, control: Control) {
-        self.panes.control(now, control);
-    }
-
-    fn sources(&mut self) -> &mut Sources {
-        self.panes.sources_mut()
-    }
-
-    fn hold_delivery(&mut self, batch: &Batch) {
-        self.panes.hold_delivery(batch);
-    }
+    hand_on!(panes);
 
     fn place<'a>(
         &mut self,
@@ -269,36 +241,31 @@ impl Form for Hop {
         self.bound(shared.groups.max);
         let mut room = if closing == Closing::Due { CALL_ROWS } else { usize::MAX };
         loop {
-            if let Some(mut emission) = self.emission.take() {
-                let (writer, table) = (&mut shared.writer, &shared.groups.table);
-                if !emission.go_on(&mut room, writer, table, results) {
-                    self.emission = Some(emission);
-                    break;
-                }
-                self.recycle(emission.content);
+            self.spare.keep(self.unfinished.go_on(&mut room, shared, results));
+            if self.unfinished.is_some() {
+                break;
             }
             let Some(ready) = self.panes.ready(closing) else { break };
             let aggregate = results.aggregate;
-            self.emission = Some(self.begin(shared, &ready, aggregate, now, false));
+            let emission = self.begin(shared, &ready, aggregate, now, false);
+            self.unfinished.begin(emission);
         }
         let mut changed = false;
-        if self.emission.is_none() {
+        if !self.unfinished.is_some() {
             self.panes.expire(false);
             self.recycle_panes(shared);
             changed = self.tidy_up(shared);
         }
-        let early = self.panes.closed_early();
-        results.counts.early += early.saturating_sub(self.early);
-        self.early = early;
+        results.count_early(self.panes.closed_early(), &mut self.early);
         changed
     }
 
     fn is_emitting(&self) -> bool {
-        self.emission.is_some()
+        self.unfinished.is_some()
     }
 
     fn open_count(&self) -> usize {
-        self.panes.len() + usize::from(self.emission.is_some())
+        self.panes.len() + usize::from(self.unfinished.is_some())
     }
 
     fn next_due(&self, now: i64) -> Option<i64> {
@@ -309,8 +276,7 @@ impl Form for Hop {
     }
 
     fn watermark(&self, stamp_end: bool) -> i64 {
-        let start = self.panes.low_watermark();
-        let start = self.emission.as_ref().map_or(start, |emission| start.min(emission.span.start));
+        let start = self.unfinished.earliest(self.panes.low_watermark());
         if stamp_end { start.saturating_add(self.panes.grid().size()) } else { start }
     }
 
@@ -320,20 +286,19 @@ impl Form for Hop {
 
     fn byte_size(&mut self) -> usize {
         let open: usize = self.panes.contents().map(|content| content.byte_size()).sum();
-        let emission = self.emission.as_ref().map_or(0, Emission::byte_size);
-        let free: usize = self.free.iter().map(Accumulators::byte_size).sum();
-        open + emission + free + self.panes.byte_size() + self.slots.capacity() * 4
+        let kept = self.unfinished.byte_size() + self.spare.byte_size();
+        open + kept + self.panes.byte_size() + self.slots.capacity() * 4
     }
 
     fn release(&mut self) -> bool {
         self.slots = Vec::new();
-        self.free = Vec::new();
-        self.panes.is_empty() && self.emission.is_none()
+        self.spare.release();
+        self.panes.is_empty() && !self.unfinished.is_some()
     }
 
     fn write(&self, out: &mut Vec<u8>) {
         self.panes.write(out, Accumulators::write);
-        emission::write_option(self.emission.as_ref(), out);
+        self.unfinished.write(out);
     }
 
     fn read(
@@ -345,7 +310,7 @@ impl Form for Hop {
     ) -> Read<()> {
         let content = |from: &mut Reader<'_>| emission::read_content(aggregate, groups, from);
         self.panes.read(now, groups, from, content)?;
-        self.emission = emission::read_option(aggregate, groups, from)?;
+        self.unfinished = Unfinished::read(aggregate, groups, from)?;
         Ok(())
     }
 }

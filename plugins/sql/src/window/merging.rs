@@ -136,11 +136,11 @@ impl WindowState {
         match (self.form.parted(), part.form.parted()) {
             (Some(Parted::Tumbling(own)), Some(Parted::Tumbling(theirs))) => {
                 own.windows.absorb(&mut theirs.windows, open, merge);
-                used.into_iter().for_each(|content| theirs.recycle(Some(content)));
+                theirs.spare.keep(used);
             }
             (Some(Parted::Hop(own)), Some(Parted::Hop(theirs))) => {
                 own.panes.absorb(&mut theirs.panes, open, merge);
-                used.into_iter().for_each(|content| theirs.recycle(content));
+                theirs.spare.keep(used);
             }
             _ => {}
         }

@@ -9,8 +9,8 @@
 //! - `session`: windows that last until a group is silent.
 //! - `rows`: so many points of a group.
 //! - `merging`: windows that several threads collected.
-//! - `grouping`, `emission`, `slots`: the tables of groups, rows that are made, and accumulators that
-//!   are counted by window instead of by group.
+//! - `grouping`, `emission`, `slots`, `spare`: the tables of groups, rows that are made, accumulators
+//!   that are counted by window instead of by group, and those that are kept for new windows.
 
 mod emission;
 mod grouping;
@@ -20,6 +20,7 @@ mod placing;
 mod rows;
 mod session;
 mod slots;
+mod spare;
 mod tumbling;
 
 use headwater_plugin_api::batch::Batch;
@@ -134,6 +135,28 @@ trait Form: Send {
         from: &mut Reader<'_>,
     ) -> Read<()>;
 }
+
+/// Methods of a [`Form`] that its windows answer, which stand in that field.
+macro_rules! hand_on {
+    ($windows:ident) => {
+        fn observe(&mut self, now: i64, batch: &Batch) -> Feed {
+            self.$windows.observe(now, batch)
+        }
+
+        fn control(&mut self, now: i64, control: Control) {
+            self.$windows.control(now, control);
+        }
+
+        fn sources(&mut self) -> &mut Sources {
+            self.$windows.sources_mut()
+        }
+
+        fn hold_delivery(&mut self, batch: &Batch) {
+            self.$windows.hold_delivery(batch);
+        }
+    };
+}
+use hand_on;
 
 /// Forms of windows of which several threads collect each a part.
 enum Parted<'f> {
@@ -319,6 +342,14 @@ impl WindowState {
     /// Emits the windows that are due; whether groups were numbered anew.
     pub fn close(&mut self, results: &mut Results<'_>, now: i64, closing: Closing) -> bool {
         self.form.close(&mut self.shared, results, now, closing)
+    }
+}
+
+impl Results<'_> {
+    /// Counts windows that closed early, of which `known` were counted before.
+    fn count_early(&mut self, early: u64, known: &mut u64) {
+        self.counts.early += early.saturating_sub(*known);
+        *known = early;
     }
 }
 

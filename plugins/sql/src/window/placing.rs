@@ -1,8 +1,6 @@
 //! Points into windows of a time axis.
 
-use headwater_plugin_api::batch::Batch;
-
-use super::{MakePoints, Results, Shared, Work, accumulate};
+use super::{Form, MakePoints, Results, Shared, Work, accumulate};
 use crate::accumulate::Accumulators;
 use crate::statement::{Late, NO_GROUP};
 
@@ -26,7 +24,7 @@ pub enum Placed {
 }
 
 /// A time axis with windows.
-pub trait Axis {
+pub(super) trait Axis: Form {
     /// The slot that all points from `first` to `last` belong to, if it is one.
     fn place_all(&mut self, work: &Work<'_>, first: i64, last: i64) -> Option<u32>;
     /// The slot of a point.
@@ -37,8 +35,6 @@ pub trait Axis {
     fn mark(&mut self, slot: u32, groups: &[u32]);
     /// Whether each point is to be noted, not only late ones.
     fn marks_all(&self) -> bool;
-    /// Lets the windows that took points of the batch at hand hold its delivery handle.
-    fn hold(&mut self, batch: &Batch);
     /// Emits the windows that must close early, in the middle of a batch; whether there were any.
     fn close_forced(&mut self, shared: &mut Shared, results: &mut Results<'_>) -> bool;
     /// A list to write slots into.
@@ -46,7 +42,7 @@ pub trait Axis {
 }
 
 /// Puts grouped rows into their windows.
-pub fn place<'a, A: Axis>(
+pub(super) fn place<'a, A: Axis>(
     axis: &mut A,
     shared: &mut Shared,
     work: &mut Work<'_>,
@@ -83,7 +79,7 @@ pub fn place<'a, A: Axis>(
         }
         from += slots.len();
         if slots.len() < groups.len() {
-            axis.hold(work.batch);
+            axis.hold_delivery(work.batch);
             shared.writer.finish_late(shared.late, work);
             if !axis.close_forced(shared, &mut work.results) {
                 work.results.counts.windows += (groups.len() - slots.len()) as u64;
@@ -113,7 +109,7 @@ fn assign<A: Axis>(
             continue;
         }
         let row = &table[*at as usize];
-        let (slot, late) = match axis.place(work, row.time) {
+        let (slot, late) = match Axis::place(axis, work, row.time) {
             Placed::In(slot) => (slot, false),
             Placed::Late { slot, missed } => (slot | MARKED, missed),
             Placed::TooLate => (NO_WINDOW, true),

@@ -7,14 +7,12 @@ use headwater_plugin_api::window::codec::{Broken, Read, Reader, put, put_time};
 use headwater_plugin_api::window::{Closing, Feed, Sources, Span};
 
 use super::grouping::TIDY_MIN;
-use super::slots::{Closed, Slots, numbers};
-use super::{Form, MakePoints, Results, Shared, Work, accumulate};
+use super::slots::{Closed, NO_SLOT, Slots, numbers};
+use super::{Form, MakePoints, Results, Shared, Work};
 use crate::accumulate::Accumulators;
 use crate::plan::Aggregate;
 use crate::statement::{NO_GROUP, Settings};
 
-/// The point is refused.
-const NO_SLOT: u32 = u32::MAX;
 /// How many delivery handles all windows hold; all of them close early when there are more.
 const MAX_DELIVERIES: usize = 1 << 20;
 
@@ -237,16 +235,7 @@ impl Form for Rows {
                 self.slot(group, time)
             });
         }
-        let content = &mut self.slots.content;
-        content.grow(self.next as usize);
-        let mut start = 0;
-        for run in slots.split(|slot| *slot == NO_SLOT) {
-            if !run.is_empty() {
-                let rows = &rows[start..start + run.len()];
-                accumulate(content, &mut work.results, run, &points(rows));
-            }
-            start += run.len() + 1;
-        }
+        self.slots.add(self.next as usize, &slots, work, rows, points);
         self.slots.put_list(slots);
         shared.groups.of_rows = groups;
         shared.groups.stale |= !self.done.is_empty();

@@ -11,15 +11,12 @@ use headwater_plugin_api::window::{
 };
 
 use super::grouping::TIDY_MIN;
-use super::slots::{Closed, Slots, numbers};
+use super::slots::{Closed, NO_SLOT, Slots, numbers};
 use super::tumbling::{STATE_FACTOR, policy};
-use super::{CALL_ROWS, Form, MakePoints, Results, Shared, Work, accumulate};
+use super::{CALL_ROWS, Form, MakePoints, Results, Shared, Work, hand_on};
 use crate::accumulate::Accumulators;
 use crate::plan::Aggregate;
 use crate::statement::{Late, NO_GROUP, Settings};
-
-/// There is no session: the point is refused.
-const NO_SLOT: u32 = u32::MAX;
 
 /// Sessions by group.
 pub struct Session {
@@ -143,21 +140,7 @@ impl Session {
 }
 
 impl Form for Session {
-    fn observe(&mut self, now: i64, batch: &Batch) -> Feed {
-        self.sessions.observe(now, batch)
-    }
-
-    fn control(&mut self, now: i64, control: Control) {
-        self.sessions.control(now, control);
-    }
-
-    fn sources(&mut self) -> &mut Sources {
-        self.sessions.sources_mut()
-    }
-
-    fn hold_delivery(&mut self, batch: &Batch) {
-        self.sessions.hold_delivery(batch);
-    }
+    hand_on!(sessions);
 
     fn place<'a>(
         &mut self,
@@ -173,17 +156,7 @@ impl Form for Session {
         while from < rows.len() {
             slots.clear();
             self.assign(shared, work, &rows[from..], &groups[from..], &mut slots);
-            let rest = &rows[from..];
-            let content = &mut self.slots.content;
-            content.grow(self.sessions.slots());
-            let mut start = 0;
-            for run in slots.split(|slot| *slot == NO_SLOT) {
-                if !run.is_empty() {
-                    let rows = &rest[start..start + run.len()];
-                    accumulate(content, &mut work.results, run, &points(rows));
-                }
-                start += run.len() + 1;
-            }
+            self.slots.add(self.sessions.slots(), &slots, work, &rows[from..], points);
             from += slots.len();
             if from < rows.len() {
                 self.sessions.hold_delivery(work.batch);
@@ -247,9 +220,7 @@ impl Form for Session {
             shared.groups.stale = true;
             self.compact();
         }
-        let early = self.sessions.closed_early();
-        results.counts.early += early.saturating_sub(self.early);
-        self.early = early;
+        results.count_early(self.sessions.closed_early(), &mut self.early);
         let known = shared.groups.table.len();
         if known <= TIDY_MIN || self.closed * 2 < known {
             return false;

@@ -4,10 +4,13 @@ use headwater_plugin_api::plugin::Delivery;
 use headwater_plugin_api::window::Span;
 
 use super::emission::{RowSet, Spans};
-use super::{Results, Shared};
+use super::{MakePoints, Results, Shared, Work, accumulate};
 use crate::accumulate::Accumulators;
 use crate::plan::Aggregate;
 use crate::statement::NO_GROUP;
+
+/// There is no slot: the point is refused.
+pub const NO_SLOT: u32 = u32::MAX;
 
 /// A window that is closed.
 pub struct Closed {
@@ -33,6 +36,26 @@ impl Slots {
 
     pub fn byte_size(&self) -> usize {
         self.content.byte_size() + self.list.capacity() * 4
+    }
+
+    /// Adds rows to the slots of a list, which lie below `len`; there are as many rows at least.
+    pub fn add<'a>(
+        &mut self,
+        len: usize,
+        list: &[u32],
+        work: &mut Work<'_>,
+        rows: &'a [u32],
+        points: MakePoints<'_, 'a>,
+    ) {
+        self.content.grow(len);
+        let mut start = 0;
+        for run in list.split(|slot| *slot == NO_SLOT) {
+            if !run.is_empty() {
+                let rows = &rows[start..start + run.len()];
+                accumulate(&mut self.content, &mut work.results, run, &points(rows));
+            }
+            start += run.len() + 1;
+        }
     }
 
     /// A list to write the slots of rows into.

@@ -7,10 +7,11 @@ use headwater_plugin_api::window::{
     Closing, Feed, Grid, Place, Policy, Ready, Sources, Span, Windows,
 };
 
-use super::emission::{self, Emission};
+use super::emission::{self, Emission, Unfinished};
 use super::grouping::TIDY_MIN;
 use super::placing::{self, Axis, Placed};
-use super::{CALL_ROWS, Form, MakePoints, Parted, Results, Shared, Work};
+use super::spare::Spare;
+use super::{CALL_ROWS, Form, MakePoints, Parted, Results, Shared, Work, hand_on};
 use crate::accumulate::Accumulators;
 use crate::plan::Aggregate;
 use crate::statement::{Late, Settings};
@@ -21,10 +22,8 @@ pub const STATE_FACTOR: usize = 8;
 /// Tumbling windows.
 pub struct Tumbling {
     pub(super) windows: Windows<Accumulators>,
-    /// Accumulators of a closed window, for a new one.
-    free: Option<Accumulators>,
-    /// A window that is closed and whose rows are still to come.
-    emission: Option<Emission>,
+    pub(super) spare: Spare,
+    unfinished: Unfinished,
     early: u64,
     slots: Vec<u32>,
 }
@@ -65,7 +64,8 @@ impl Tumbling {
     pub fn new(size: i64, offset: i64, settings: &Settings) -> Self {
         let mut windows = Windows::new(policy(Grid::new(size, offset), settings));
         windows.set_max(settings.max_windows as usize);
-        Tumbling { windows, free: None, emission: None, early: 0, slots: Vec::new() }
+        let (spare, unfinished) = (Spare::new(1), Unfinished::default());
+        Tumbling { windows, spare, unfinished, early: 0, slots: Vec::new() }
     }
 
     /// Lets the oldest windows close when all of them hold too much.
@@ -88,20 +88,11 @@ impl Tumbling {
         held.push(&mut content);
         if is_untidy(shared, &held) {
             tidy(shared, held);
-            self.free = None;
+            self.spare.release();
             return true;
         }
-        self.recycle(Some(content));
+        self.spare.keep([content]);
         false
-    }
-
-    pub(super) fn recycle(&mut self, content: Option<Accumulators>) {
-        if let Some(mut content) = content
-            && self.free.is_none()
-        {
-            content.clear();
-            self.free = Some(content);
-        }
     }
 
     /// Closes a window whose rows are to come.
@@ -116,11 +107,7 @@ impl Tumbling {
 
     /// Makes all rows that are still to come.
     fn emit_rest(&mut self, shared: &mut Shared, results: &mut Results<'_>) {
-        if let Some(mut emission) = self.emission.take() {
-            let mut room = usize::MAX;
-            emission.go_on(&mut room, &mut shared.writer, &shared.groups.table, results);
-            self.recycle(Some(emission.content));
-        }
+        self.spare.keep(self.unfinished.finish(shared, results));
     }
 
     /// Makes all rows of a window that stays.
@@ -132,30 +119,25 @@ impl Tumbling {
         let Some(place) = self.windows.content(ready.slot) else { return };
         let content = std::mem::take(place);
         let groups = content.groups(ready.correction);
-        let mut emission =
-            Emission::new(ready.span, content, groups, &shared.groups.table, delivery);
-        let mut room = usize::MAX;
-        emission.go_on(&mut room, &mut shared.writer, &shared.groups.table, results);
+        let table = &shared.groups.table;
+        let emission = Emission::new(ready.span, content, groups, table, delivery);
+        let content = emission.finish(shared, results);
         if let Some(place) = self.windows.content(ready.slot) {
-            *place = emission.content;
+            *place = content;
             place.unmark();
         }
     }
 }
 
-fn fresh(free: &mut Option<Accumulators>, aggregate: &Aggregate) -> Accumulators {
-    free.take().unwrap_or_else(|| Accumulators::new(&aggregate.aggregates))
-}
-
 impl Axis for Tumbling {
     fn place_all(&mut self, work: &Work<'_>, first: i64, last: i64) -> Option<u32> {
-        let open = |_: Span| fresh(&mut self.free, work.results.aggregate);
+        let open = |_: Span| self.spare.take(work.results.aggregate);
         self.windows.place_all(work.feed, first, last, open)
     }
 
     #[inline]
     fn place(&mut self, work: &Work<'_>, time: i64) -> Placed {
-        let open = |_: Span| fresh(&mut self.free, work.results.aggregate);
+        let open = |_: Span| self.spare.take(work.results.aggregate);
         match self.windows.place(work.feed, time, open) {
             Place::Open(slot) => Placed::In(slot),
             Place::Late => Placed::TooLate,
@@ -180,10 +162,6 @@ impl Axis for Tumbling {
         self.windows.policy().grace > 0
     }
 
-    fn hold(&mut self, batch: &Batch) {
-        self.windows.hold_delivery(batch);
-    }
-
     fn close_forced(&mut self, shared: &mut Shared, results: &mut Results<'_>) -> bool {
         self.emit_rest(shared, results);
         let mut any = false;
@@ -191,7 +169,7 @@ impl Axis for Tumbling {
             any = true;
             self.emit(shared, ready, results);
             let content = self.windows.done(ready.slot);
-            self.recycle(content);
+            self.spare.keep(content);
         }
         any
     }
@@ -202,21 +180,7 @@ impl Axis for Tumbling {
 }
 
 impl Form for Tumbling {
-    fn observe(&mut self, now: i64, batch: &Batch) -> Feed {
-        self.windows.observe(now, batch)
-    }
-
-    fn control(&mut self, now: i64, control: Control) {
-        self.windows.control(now, control);
-    }
-
-    fn sources(&mut self) -> &mut Sources {
-        self.windows.sources_mut()
-    }
-
-    fn hold_delivery(&mut self, batch: &Batch) {
-        self.windows.hold_delivery(batch);
-    }
+    hand_on!(windows);
 
     fn place<'a>(
         &mut self,
@@ -237,10 +201,10 @@ impl Form for Tumbling {
             } else {
                 self.windows.restart(ready.slot)
             };
-            self.recycle(content);
+            self.spare.keep(content);
         }
         tidy(shared, self.windows.contents().collect());
-        self.free = None;
+        self.spare.release();
     }
 
     fn shed(&mut self, shared: &mut Shared, results: &mut Results<'_>, all: bool) {
@@ -264,14 +228,10 @@ impl Form for Tumbling {
         let mut changed = false;
         let mut room = if closing == Closing::Due { CALL_ROWS } else { usize::MAX };
         loop {
-            if let Some(mut emission) = self.emission.take() {
-                let (writer, table) = (&mut shared.writer, &shared.groups.table);
-                if emission.go_on(&mut room, writer, table, results) {
-                    changed |= self.forget(shared, Some(emission.content));
-                } else {
-                    self.emission = Some(emission);
-                    break;
-                }
+            let content = self.unfinished.go_on(&mut room, shared, results);
+            changed |= self.forget(shared, content);
+            if self.unfinished.is_some() {
+                break;
             }
             let Some(ready) = self.windows.ready(closing) else { break };
             if ready.correction || self.windows.policy().grace > 0 {
@@ -279,27 +239,23 @@ impl Form for Tumbling {
                 let content = self.windows.done(ready.slot);
                 changed |= self.forget(shared, content);
             } else {
-                self.emission = self.begin(shared, ready, now);
-                if self.emission.is_none() {
-                    break;
-                }
+                let Some(emission) = self.begin(shared, ready, now) else { break };
+                self.unfinished.begin(emission);
             }
         }
         while let Some(content) = self.windows.expire() {
             changed |= self.forget(shared, Some(content));
         }
-        let early = self.windows.closed_early();
-        results.counts.early += early.saturating_sub(self.early);
-        self.early = early;
+        results.count_early(self.windows.closed_early(), &mut self.early);
         changed
     }
 
     fn is_emitting(&self) -> bool {
-        self.emission.is_some()
+        self.unfinished.is_some()
     }
 
     fn open_count(&self) -> usize {
-        self.windows.len() + usize::from(self.emission.is_some())
+        self.windows.len() + usize::from(self.unfinished.is_some())
     }
 
     fn next_due(&self, now: i64) -> Option<i64> {
@@ -310,8 +266,7 @@ impl Form for Tumbling {
     }
 
     fn watermark(&self, stamp_end: bool) -> i64 {
-        let start = self.windows.low_watermark();
-        let start = self.emission.as_ref().map_or(start, |emission| start.min(emission.span.start));
+        let start = self.unfinished.earliest(self.windows.low_watermark());
         if stamp_end { start.saturating_add(self.windows.policy().grid.size()) } else { start }
     }
 
@@ -321,20 +276,19 @@ impl Form for Tumbling {
 
     fn byte_size(&mut self) -> usize {
         let open: usize = self.windows.contents().map(|content| content.byte_size()).sum();
-        let emission = self.emission.as_ref().map_or(0, Emission::byte_size);
-        let free = self.free.as_ref().map_or(0, Accumulators::byte_size);
-        open + emission + free + self.windows.byte_size() + self.slots.capacity() * 4
+        let kept = self.unfinished.byte_size() + self.spare.byte_size();
+        open + kept + self.windows.byte_size() + self.slots.capacity() * 4
     }
 
     fn release(&mut self) -> bool {
         self.slots = Vec::new();
-        self.free = None;
-        self.windows.is_empty() && self.emission.is_none()
+        self.spare.release();
+        self.windows.is_empty() && !self.unfinished.is_some()
     }
 
     fn write(&self, out: &mut Vec<u8>) {
         self.windows.write(out, Accumulators::write);
-        emission::write_option(self.emission.as_ref(), out);
+        self.unfinished.write(out);
     }
 
     fn read(
@@ -345,7 +299,7 @@ impl Form for Tumbling {
         from: &mut Reader<'_>,
     ) -> Read<()> {
         self.windows.read(now, from, |from| emission::read_content(aggregate, groups, from))?;
-        self.emission = emission::read_option(aggregate, groups, from)?;
+        self.unfinished = Unfinished::read(aggregate, groups, from)?;
         Ok(())
     }
 }

@@ -275,6 +275,98 @@ fn what_is_written_comes_back() {
     assert_eq!(read(&calls, &bytes).unwrap().len(), 0);
 }
 
+/// Whether a group's values are unsigned is told of each group: when it comes back, alone as text, and
+/// in another window.
+#[test]
+fn signs_come_back_by_group() {
+    use AggregateFunction as A;
+    let functions = [A::Sum, A::Min, A::Max, A::Spread, A::First, A::Last];
+    let calls = functions.map(|function| AggregateCall::new(function, Some(0)));
+    let partial = calls.map(|call| AggregateCall { partial: true, ..call });
+    let fill = |calls: &[AggregateCall], list: &[(u32, i128, bool)], groups| {
+        let mut made = Accumulators::new(calls);
+        made.grow(groups);
+        for (group, value, unsigned) in list {
+            made.add_rows(&[*group]);
+            let values = Vector::new(Data::Int { values: vec![*value], unsigned: *unsigned });
+            for number in 0..calls.len() {
+                made.add(number, &values, &[*group], &|_| 0, &mut Failures::default());
+            }
+        }
+        made
+    };
+    let restart = |made: &Accumulators, calls: &[AggregateCall]| {
+        let mut bytes = Vec::new();
+        made.write(&mut bytes);
+        let again = read(calls, &bytes).unwrap();
+        let mut bytes_again = Vec::new();
+        again.write(&mut bytes_again);
+        assert!(bytes_again == bytes);
+        again
+    };
+    // A group's results are its own where it stands alone.
+    let result = |made: &Accumulators, group: usize| {
+        let mut map = vec![NO_GROUP; made.len()];
+        map[group] = 0;
+        let mut alone = Accumulators::new(&calls);
+        alone.merge(made, Some(&map));
+        let cells = (0..calls.len()).map(|number| {
+            format!("{:?}", alone.finish(number, &[0], &mut Failures::default()).cell(0))
+        });
+        cells.collect::<Vec<_>>()
+    };
+    // The first is signed, the last unsigned, the one before has no value.
+    let list = [(0, 5, false), (1, 6, true), (1, 7, false), (130, 8, true)];
+    let more = [(0, 1, false), (129, 2, false), (131, 3, false)];
+    let mut plain = fill(&calls, &list, 131);
+    let mut again = restart(&plain, &calls);
+    assert!(again.is_mixed(&[0, 1]));
+    plain.merge(&fill(&calls, &more, 132), None);
+    again.merge(&fill(&calls, &more, 132), None);
+    let kept = |made: &mut Accumulators| {
+        made.retain(&(0..132).map(|group| group != 7).collect::<Vec<_>>());
+    };
+    kept(&mut plain);
+    kept(&mut again);
+    for group in [0, 1, 128, 129, 130] {
+        assert_eq!(result(&again, group), result(&plain, group), "{group}");
+    }
+    assert_eq!(result(&again, 0)[0], "Int(6, false)");
+    assert_eq!(result(&again, 1)[0], "Int(13, true)");
+    assert_eq!(result(&again, 128)[0], "Int(2, false)");
+    // Parts whose groups have other numbers.
+    let mut mapped = Accumulators::new(&calls);
+    mapped.merge(&restart(&fill(&calls, &list[..2], 2), &calls), Some(&[1, 0]));
+    assert_eq!(result(&mapped, 1)[0], "Int(5, false)");
+    assert_eq!(result(&mapped, 0)[0], "Int(6, true)");
+    // A state as text is that of its group, whatever the others are.
+    let (both, one) = (fill(&partial, &list[..2], 2), fill(&partial, &list[..1], 1));
+    for made in [&both, &restart(&both, &partial)] {
+        for number in 0..partial.len() {
+            let text = |made: &Accumulators| {
+                let texts = made.finish(number, &[0], &mut Failures::default());
+                texts.cell(0).text().map(Cow::into_owned)
+            };
+            assert_eq!(text(made), text(&one), "{number}");
+        }
+    }
+}
+
+/// Of integers an older form says whether any were unsigned: then all that were there are.
+#[test]
+fn the_older_form_of_signs_is_read() {
+    let calls = [AggregateFunction::Sum, AggregateFunction::Max]
+        .map(|function| AggregateCall::new(function, Some(0)));
+    let mut bytes = vec![2, 1, 1, 0];
+    bytes.extend([Family::Sum as u8, 2, 6, 0, 1, 1, 10, 0, 1, 1, 12]);
+    bytes.extend([Family::Max as u8, 2, 10, 0, 2, 1, 10, 2, 1, 12]);
+    let made = read(&calls, &bytes).unwrap();
+    for number in 0..2 {
+        let result = made.finish(number, &[0, 1], &mut Failures::default());
+        assert_eq!([result.cell(0), result.cell(1)], [Cell::Int(5, true), Cell::Int(6, true)]);
+    }
+}
+
 /// Does everything with what was read that a stage does.
 fn use_up(mut read: Accumulators, calls: &[AggregateCall]) {
     let groups: Vec<u32> = (0..read.len().min(64) as u32).collect();

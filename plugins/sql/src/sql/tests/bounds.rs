@@ -90,6 +90,7 @@ fn queries_are_bounded() {
         (format!("SELECT {} FROM m", "a, ".repeat(5000)), "more than 8000 words"),
         (sum(200), "more than 128 operators in a row"),
         (nested, "nest"),
+        ("SELECT a FROM m WHERE t ~ '([a-z]{500}){500}'".to_owned(), "it is too large"),
     ] {
         let error = refused(&format!("query = '''{query}'''")).to_string();
         assert!(error.contains(expected), "{expected}: {:.200}", error);
@@ -109,6 +110,20 @@ fn keys_go_by_their_first_65535_bytes() {
     let counts: Vec<&str> = s.made.iter().map(|line| &line[line.find("n=").unwrap()..]).collect();
     assert_eq!(counts.len(), 3, "{counts:?}");
     assert_eq!(counts.iter().filter(|count| count.starts_with("n=2i")).count(), 1, "{counts:?}");
+    assert_eq!(s.metric("failures_size"), 2);
+}
+
+#[test]
+fn of_many_sources_the_one_that_is_silent_longest_is_forgotten() {
+    let mut s = stage("", SUMS);
+    // It is behind and holds its window open, as long as it is remembered.
+    s.feed_from(0, 1, &["m v=1 -1000"]);
+    for source in 2..=4096 {
+        assert_eq!(s.feed_from(1, source, &["m v=1 -500"]), [""; 0]);
+    }
+    assert_eq!(s.feed_from(1, 4097, &["m v=1 -500"]), ["w v=1 -1000"]);
+    assert_eq!(s.stop(1), ["w v=4096 -500"]);
+    assert_eq!(s.metric("points_late"), 0);
 }
 
 /// Feeds points in batches of a hundred, a tick after every tenth, and looks at the memory each time.

@@ -68,6 +68,21 @@ fn silence_after_many_series_gives_all_back() {
 }
 
 #[test]
+fn silence_gives_back_what_many_series_took_though_others_go_on() {
+    let mut s = stage("max_groups = 1000000", &QUERY.replace("FROM *", "FROM m"));
+    s.hosts(1, 0..9_000);
+    s.ticks(1..2);
+    assert!(s.bytes() > 1_000_000, "{}", s.bytes());
+    let mut rows = 0;
+    for now in 2..40 {
+        let other = format!("other,host=a v=1 {now}");
+        rows += s.feed(now, &[other.as_str()]).len() + s.ticks(now..now + 1);
+    }
+    assert_eq!(rows, 9_000);
+    assert!(s.bytes() < 20_000, "{}", s.bytes());
+}
+
+#[test]
 fn fewer_series_after_many_need_less() {
     let mut s = stage("max_groups = 1000000", QUERY);
     s.hosts(1, 0..100_000);

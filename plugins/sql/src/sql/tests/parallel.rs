@@ -329,3 +329,16 @@ fn many_windows_at_once_are_bounded_and_complete() {
     assert_eq!(rows, expected);
     assert_eq!(stage.host.metric("windows_early"), 0);
 }
+
+#[test]
+fn as_many_windows_stay_open_as_the_option_says() {
+    let query = "SELECT count(*) AS c FROM m GROUP BY time('1s')";
+    let batches: Vec<Vec<String>> =
+        (0..20).map(|b| (0..100).map(|n| format!("m n=1i {}", b * 100 + n)).collect()).collect();
+    for (max, is_enough) in [(100, false), (2500, true)] {
+        let options = format!("max_windows = {max}\ndelay = '1h'\nhold = '10h'");
+        let (rows, stage) = parallel(&options, query, 90_000, &batches, 3, 3);
+        assert_eq!(stage.host.metric("windows_early") == 0, is_enough, "{max}");
+        assert_eq!(rows.len() as u64 + stage.host.metric("points_late"), 2000);
+    }
+}

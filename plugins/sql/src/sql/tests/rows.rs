@@ -157,3 +157,24 @@ fn points_count_in_the_order_they_come_whatever_fields_they_have() {
     );
     assert_eq!(s.stop(9), ["s n=1i,b=32 6"]);
 }
+
+#[test]
+fn windows_that_hold_too_many_handles_are_emitted() {
+    let mut s = stage("", "CREATE STREAM w AS SELECT count(*) AS n FROM m GROUP BY rows(9000000)");
+    let (delivery, told) = testkit::delivery();
+    let delivery = delivery.unwrap();
+    let feed = |s: &mut Stage| {
+        let mut batch = batch(&["m v=1 1"]);
+        batch.set_origin(1);
+        batch.set_delivery(Some(delivery.clone()));
+        let (made, result) = s.sql.process((T + 1) * S, batch);
+        result.unwrap();
+        made.points().len()
+    };
+    for _ in 0..1 << 20 {
+        assert_eq!(feed(&mut s), 0);
+    }
+    assert_eq!(feed(&mut s), 1);
+    assert_eq!(s.metric("windows_early"), 1);
+    assert!(told.lock().unwrap().is_empty());
+}

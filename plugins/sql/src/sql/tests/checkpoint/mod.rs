@@ -8,6 +8,7 @@ use headwater_plugin_api::testkit::TestHost;
 use super::*;
 
 mod kills;
+mod values;
 
 const QUERY: &str =
     "CREATE STREAM s AS SELECT host, sum(x) AS x, count(*) AS n FROM m GROUP BY time('10s'), host";
