@@ -52,6 +52,7 @@ fn one(query: &str, statement: &Statement, plan: &Plan) -> String {
             Item::Expr { expr, .. } => Some(canonical::text(expr)),
             Item::Star(_) => None,
         })
+        .chain(statement.tag.iter().map(|tag| quoted_text(&tag.text)))
         .collect();
     let shown = outputs.iter().filter(|output| output.role != Role::HiddenKey);
     let columns = shown.zip(&texts).map(|(output, text)| {
@@ -75,6 +76,11 @@ fn one(query: &str, statement: &Statement, plan: &Plan) -> String {
         list(columns),
         list(work(statement, plan, &texts).into_iter()),
     )
+}
+
+/// A text as SQL writes it.
+fn quoted_text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// What makes points partners, what is looked at before, and which columns joined rows take over.

@@ -55,7 +55,7 @@ headwater_plugin_api::config! {
         /// BY time('1m'), host`.
         pub query: String = String::new(),
         /// Instead of `query`: a file of Fluent Bit's, `streams.conf`, whose sections `[STREAM_TASK]` have a
-        /// `Name` and behind `Exec` a statement. It is read when the configuration loads.
+        /// `Name` and behind `Exec` a statement. It is read when the processor starts.
         pub streams_file: String = String::new(),
         /// Whether the points that are read do not flow on.
         pub drop_original: bool = false,
