@@ -3,7 +3,7 @@
 //!
 //! `cargo test -p headwater-tests --test fluent [-- part of a name]`
 
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
 
 mod answers;
 mod case;
