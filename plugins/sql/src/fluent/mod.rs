@@ -11,9 +11,6 @@ use crate::duration;
 use crate::error::{Area, Result, SqlError};
 use crate::plan::{Action, Plan};
 
-/// What is written instead of a clause that has no meaning here.
-pub const NOTHING: &str = "leave it out";
-
 /// The tag of points that holds what Fluent Bit calls a record's tag.
 pub const TAG: &str = "tag";
 

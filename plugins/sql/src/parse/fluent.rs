@@ -2,7 +2,7 @@
 //! bent into ours, each with its place, and what has no words in ours is taken off.
 
 use super::*;
-use crate::fluent::{Clauses, NOTHING, Window};
+use crate::fluent::{Clauses, Window};
 
 /// The functions whose columns Fluent Bit names in capitals.
 const NAMED: &[&str] = &[
@@ -429,7 +429,7 @@ fn limit(pieces: &[Piece], at: usize, end: Area, clauses: &mut Clauses) -> Resul
     let Some(Snapshot::Keep { limit, .. }) = &mut clauses.snapshot else {
         return err(
             pieces[at].area(),
-            format!("LIMIT is not supported: a stream has no end to count to; {NOTHING}"),
+            "LIMIT is not supported: a stream has no end to count to; it bounds what CREATE SNAPSHOT keeps",
         );
     };
     let number = match pieces.get(at + 1).map(|piece| &piece.token.token) {
