@@ -12,8 +12,10 @@ use crate::plan::{Action, Plan, Reads, Role, Snapshot};
 use crate::statement::{Counts, Relief, Settings, Statement};
 use crate::vector::{Data, Vector};
 
-/// Most points of a batch that is held.
+/// Most points of a batch that is held, and the bytes that small ones may make together: batches are
+/// given up as a whole.
 const CHUNK: usize = 4096;
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// Puts a statement that flushes a snapshot to the one that keeps it: both are one unit, which stands
 /// where the last of them does.
@@ -172,6 +174,7 @@ impl SnapshotState {
         while let [.., a, b] = &self.held.make_contiguous()[..]
             && a.points.len() + b.points.len() <= CHUNK
             && a.points.len() <= b.points.len() * 2
+            && a.points.byte_size() + b.points.byte_size() <= CHUNK_BYTES
         {
             let mut made = Vec::new();
             for point in a.points.points().chain(b.points.points()) {

@@ -234,6 +234,31 @@ fn snapshots_are_bounded() {
 }
 
 #[test]
+fn the_memory_of_snapshots_is_bounded() {
+    const MIB: u64 = 1 << 20;
+    for overflow in ["drop", "flush"] {
+        let mut s = stage(
+            &format!("max_state = '1MiB'\noverflow = '{overflow}'"),
+            "CREATE SNAPSHOT s WITH (seconds=3600) AS SELECT * FROM STREAM:m; FLUSH SNAPSHOT s AS SELECT * FROM STREAM:alarm;",
+        );
+        for now in 0..60 {
+            let lines: Vec<String> =
+                (0..200).map(|i| format!("m text=\"{:0>500}\" {now}", now * 200 + i)).collect();
+            s.feed(now, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+            s.tick(now);
+            let held = s.metric("state_bytes");
+            assert!(held < MIB * 3 / 2, "{overflow} {now}: {held}");
+        }
+        let got = s.feed(60, &["alarm v=1 60"]);
+        assert!(got.len() > 800 && got.last().unwrap().contains("011999\""), "{}", got.len());
+        assert_eq!(got.len() as u64 + s.metric("points_forgotten"), 12_000);
+        assert!(s.metric("points_held") > 0, "it was so when it was last looked at");
+        s.tick(61);
+        assert_eq!(s.metric("points_held"), 0);
+    }
+}
+
+#[test]
 fn snapshots_go_on_from_a_checkpoint() {
     let config = format!("drop_original = true\nquery = '''{LAST_TWO}'''");
     let host = std::sync::Arc::new(testkit::TestHost::default());
