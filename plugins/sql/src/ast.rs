@@ -7,6 +7,10 @@ use crate::error::Area;
 pub struct Statement {
     /// The name in `CREATE STREAM name AS`.
     pub stream: Option<Name>,
+    /// The value of the tag `tag` that `WITH (tag = 't')` gives the rows.
+    pub tag: Option<Name>,
+    /// What it does with the snapshot that it names.
+    pub snapshot: Option<Snapshot>,
     pub items: Vec<Item>,
     pub source: Source,
     pub join: Option<Join>,
@@ -16,6 +20,15 @@ pub struct Statement {
     /// The windows that the WINDOW clause names.
     pub windows: Vec<(Name, Over)>,
     pub area: Area,
+}
+
+/// What a statement does with a snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Snapshot {
+    /// The newest points are kept: so many, or of so many nanoseconds.
+    Keep { limit: Option<u64>, length: Option<i64> },
+    /// They are given out.
+    Flush,
 }
 
 /// A name with its place.

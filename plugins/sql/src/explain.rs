@@ -39,6 +39,7 @@ fn one(query: &str, statement: &Statement, plan: &Plan) -> String {
         Action::Aggregate(aggregate) => (false, &aggregate.outputs),
         Action::Over(over) => (over.star, &over.outputs),
         Action::Join(_) | Action::Side(_) => (false, &[]),
+        Action::Snapshot(_) | Action::Flush => (true, &[]),
     };
     let sources = match &statement.join {
         None => statement.source.area,
@@ -51,6 +52,7 @@ fn one(query: &str, statement: &Statement, plan: &Plan) -> String {
             Item::Expr { expr, .. } => Some(canonical::text(expr)),
             Item::Star(_) | Item::StarOf(_) => None,
         })
+        .chain(statement.tag.iter().map(|tag| quoted_text(&tag.text)))
         .collect();
     let shown = outputs.iter().filter(|output| output.role != Role::HiddenKey);
     let columns = shown.zip(&texts).map(|(output, text)| {
@@ -74,6 +76,11 @@ fn one(query: &str, statement: &Statement, plan: &Plan) -> String {
         list(columns),
         list(work(statement, plan, &texts).into_iter()),
     )
+}
+
+/// A text as SQL writes it.
+fn quoted_text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// What makes points partners, what is looked at before, and which columns joined rows take over.

@@ -10,6 +10,7 @@ mod emit;
 mod error;
 mod eval;
 mod explain;
+mod fluent;
 mod join;
 mod key;
 mod names;

@@ -3,6 +3,7 @@
 //! Before the parser sees them, tokens are bent where our dialect goes beyond it: `CREATE STREAM x
 //! AS`, `FROM *`, and lengths of time such as `10s` without quotes.
 
+mod fluent;
 mod over;
 
 use sqlparser::ast::{
@@ -129,24 +130,41 @@ fn statement(
     if tokens.len() > MAX_TOKENS {
         return err(whole, format!("the statement has more than {MAX_TOKENS} words"));
     }
-    let (stream, body) = create(tokens)?;
-    let Some(first) = body.first() else { return err(whole, "expected SELECT behind AS") };
+    if fluent::is_one(tokens) {
+        let (tokens, clauses) = fluent::read(tokens)?;
+        let tokens: Vec<&TokenWithSpan> = tokens.iter().collect();
+        let mut statement = body(dialect, &tokens, query, whole)?;
+        crate::fluent::finish(&mut statement, clauses)?;
+        return Ok(statement);
+    }
+    let (stream, words) = create(tokens)?;
+    let Some(first) = words.first() else { return err(whole, "expected SELECT behind AS") };
     if word(first, "select").is_none() {
         return err(area(first.span), "expected SELECT or CREATE STREAM");
     }
-    let bent = bend(body)?;
+    let mut statement = body(dialect, words, query, whole)?;
+    statement.stream = stream;
+    if let Some(join) = &mut statement.join {
+        join.keeps_left |= (0..words.len()).any(|at| source::asof_left(&words[at..]) > 0);
+    }
+    Ok(statement)
+}
+
+/// What begins with SELECT.
+fn body(
+    dialect: &PostgreSqlDialect,
+    words: &[&TokenWithSpan],
+    query: &str,
+    whole: Area,
+) -> Result<Statement> {
+    let bent = bend(words)?;
     let mut parser = Parser::new(dialect).with_recursion_limit(64).with_tokens_with_locations(bent);
     let parsed = parser.parse_query().map_err(|error| parser_error(error, query, whole))?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
         return err(area(rest.span), "expected the end of the statement or `;`");
     }
-    let mut statement = query_body(*parsed, whole)?;
-    statement.stream = stream;
-    if let Some(join) = &mut statement.join {
-        join.keeps_left |= (0..body.len()).any(|at| source::asof_left(&body[at..]) > 0);
-    }
-    Ok(statement)
+    query_body(*parsed, whole)
 }
 
 /// `CREATE STREAM name AS` and what follows.
@@ -226,7 +244,7 @@ fn bend(tokens: &[&TokenWithSpan]) -> Result<Vec<TokenWithSpan>> {
                 let at = area(token.span);
                 return err(
                     at,
-                    "expected a measurement's name: `FROM STREAM:name` and `FROM TAG:'pattern'` are not supported; write FROM name",
+                    "expected a measurement's name; of sources with a colon, FROM STREAM:name and FROM TAG:'pattern' work",
                 );
             }
             _ => out.push(token.clone()),
@@ -375,6 +393,8 @@ fn query_body(query: sp::Query, whole: Area) -> Result<Statement> {
     let windows = named_window.into_iter().map(|w| over::named(w, whole)).collect::<Result<_>>()?;
     Ok(Statement {
         stream: None,
+        tag: None,
+        snapshot: None,
         items,
         source,
         join,

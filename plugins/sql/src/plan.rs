@@ -176,6 +176,25 @@ pub enum Action {
     Join(Box<Join>),
     /// Points are held by a join.
     Side(Side),
+    /// The newest points are held until they are asked for.
+    Snapshot(Box<Snapshot>),
+    /// They are asked for: part of the snapshot of that name.
+    Flush,
+}
+
+/// A snapshot.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub name: String,
+    /// Which points are held, and which ask for them: each an [`Action::Side`].
+    pub keeps: Plan,
+    pub flushes: Vec<Plan>,
+    /// So many points.
+    pub limit: Option<u64>,
+    /// Those of so many nanoseconds before the newest.
+    pub length: Option<i64>,
+    /// A tag that all get.
+    pub tag: Option<Output>,
 }
 
 /// A join of two sources.

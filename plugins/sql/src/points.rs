@@ -87,7 +87,7 @@ impl ShapePlan {
             Action::Aggregate(aggregate) => aggregate.keys.iter().all(by_series),
             Action::Side(side) => side.keys.iter().all(by_series),
             Action::Over(over) => over.keys.iter().all(by_series),
-            Action::Project { .. } | Action::Join(_) => true,
+            Action::Project { .. } | Action::Join(_) | Action::Snapshot(_) | Action::Flush => true,
         };
         let row_by_series =
             plan.table.as_ref().is_some_and(|table| table.keys.iter().all(by_series));

@@ -58,6 +58,9 @@ headwater_plugin_api::config! {
         /// one created: `CREATE STREAM cpu_1m AS SELECT host, avg(usage_idle) AS idle FROM cpu GROUP
         /// BY time('1m'), host`.
         pub query: String = String::new(),
+        /// Instead of `query`: a file of Fluent Bit's, `streams.conf`, whose sections `[STREAM_TASK]` have a
+        /// `Name` and behind `Exec` a statement. It is read when the processor starts.
+        pub streams_file: String = String::new(),
         /// Whether the points that are read do not flow on.
         pub drop_original: bool = false,
         /// The measurement of results of statements without CREATE STREAM; empty for the source's name
@@ -225,7 +228,10 @@ impl Metrics {
 /// Parses and binds a query.
 fn plans(config: &SqlConfig, tables: &Tables) -> Result<Vec<Plan>, Error> {
     let query = &config.query;
-    let wrong = |error: crate::error::SqlError| Error::config("query", error.sentence(query));
+    let wrong = |error: crate::error::SqlError| match config.streams_file.as_str() {
+        "" => Error::config("query", error.sentence(query)),
+        path => Error::config("streams_file", format!("{path}, {}", error.sentence(query))),
+    };
     let options = Options {
         name: config.name.clone(),
         tags: config.tags.clone(),
@@ -237,6 +243,7 @@ fn plans(config: &SqlConfig, tables: &Tables) -> Result<Vec<Plan>, Error> {
     let mut plans: Vec<Plan> = Vec::with_capacity(statements.len());
     for statement in &statements {
         let plan = bind::bind(statement, &options).map_err(wrong)?;
+        crate::fluent::check(statement, &plan, &plans, config.max_rows).map_err(wrong)?;
         if config.late == LatePolicy::Update && plan.join.is_some() {
             return Err(Error::config(
                 "late",
@@ -267,7 +274,7 @@ fn plans(config: &SqlConfig, tables: &Tables) -> Result<Vec<Plan>, Error> {
             Action::Aggregate(aggregate) => {
                 aggregate.outputs.iter().any(|output| output.name == *tag)
             }
-            Action::Join(_) | Action::Side(_) => false,
+            Action::Join(_) | Action::Side(_) | Action::Snapshot(_) | Action::Flush => false,
         };
         if !plans.iter().any(has) {
             return Err(Error::config(
@@ -339,6 +346,10 @@ fn is_chained(earlier: &Plan, later: &Plan) -> bool {
 fn units(plans: Vec<Plan>) -> Vec<(u64, Plan)> {
     let mut units = Vec::with_capacity(plans.len());
     for (number, mut plan) in plans.into_iter().enumerate() {
+        if let Action::Flush = plan.action {
+            crate::fluent::snapshot::link(&mut units, number as u64, plan);
+            continue;
+        }
         units.extend(plan.join.take().map(|join| (number as u64, *join)));
         units.push((number as u64, plan));
     }
@@ -375,6 +386,7 @@ fn chains(units: &[(u64, Plan)], seed: u64) -> Vec<Vec<u64>> {
                 Vec::new()
             }
             Action::Project { .. } => from.clone(),
+            Action::Snapshot(_) | Action::Flush => Vec::new(),
             _ => vec![seed + at as u64],
         });
         reads.push(from);
@@ -383,7 +395,17 @@ fn chains(units: &[(u64, Plan)], seed: u64) -> Vec<Vec<u64>> {
 }
 
 impl Engine {
-    pub fn new(config: SqlConfig, host: Host) -> Result<Self, Error> {
+    pub fn new(mut config: SqlConfig, host: Host) -> Result<Self, Error> {
+        if !config.streams_file.is_empty() {
+            let wrong = |what: String| Error::config("streams_file", what);
+            if !config.query.trim().is_empty() {
+                return Err(wrong(
+                    "the statements stand in the file or in `query`, not in both; remove one"
+                        .to_owned(),
+                ));
+            }
+            config.query = crate::fluent::streams::read(&config.streams_file).map_err(wrong)?;
+        }
         if config.query.trim().is_empty() {
             return Err(Error::config(
                 "query",
@@ -647,7 +669,7 @@ impl Engine {
                 continue;
             }
             let mut made = Vec::new();
-            let waits = self.statements[at].sources().is_some();
+            let waits = self.statements[at].holds();
             let (statement, series) = (&mut self.statements[at], &mut self.series);
             // The series of other statements' rows are the business of those who read them.
             let mut apply = |batch: &Batch| match first {
@@ -767,6 +789,7 @@ impl Engine {
         let mut bytes = self.series.byte_size() + self.part_bytes;
         for statement in &mut self.statements {
             bytes += statement.byte_size();
+            held += statement.snapshot_count() as usize;
             if let Some(join) = statement.join() {
                 held += join.held_count();
                 groups += join.group_count();

@@ -11,6 +11,7 @@ use headwater_plugin_api::window::{Closing, SeriesNumbers, Sources};
 use crate::emit::{self, Base, Column, Emitted, Emitter};
 use crate::error::Failures;
 use crate::eval::{self, Context};
+use crate::fluent::snapshot::SnapshotState;
 use crate::join::{self, JoinState, Selected};
 use crate::over::{Feeding, Making, OverState};
 use crate::plan::{Action, Output, Plan, ResultName, Window};
@@ -105,6 +106,7 @@ pub struct Statement {
     window: Option<Stateful>,
     join: Option<Box<JoinState>>,
     lookup: Option<Box<Lookup>>,
+    snapshot: Option<Box<SnapshotState>>,
     counts: Counts,
     /// When the last points came; `None` once the memory was given back.
     fed: Option<i64>,
@@ -145,10 +147,17 @@ impl Statement {
                 Some(Stateful::Over(Box::new(OverState::new(over, settings, name, origin))))
             }
             Action::Project { .. } | Action::Join(_) | Action::Side(_) => None,
+            Action::Snapshot(_) | Action::Flush => None,
         };
         let join = match &plan.action {
             Action::Join(join) => {
                 Some(Box::new(JoinState::new(join, &plan.name, settings, origin)))
+            }
+            _ => None,
+        };
+        let snapshot = match &plan.action {
+            Action::Snapshot(snapshot) => {
+                Some(Box::new(SnapshotState::new(snapshot, settings, origin)))
             }
             _ => None,
         };
@@ -158,6 +167,7 @@ impl Statement {
             watch: Watch::new(&plan),
             join,
             lookup: plan.table.as_ref().map(|_| Box::default()),
+            snapshot,
             plan: Arc::new(plan),
             series: SeriesValues::default(),
             shapes: ShapePlans::default(),
@@ -196,6 +206,16 @@ impl Statement {
     /// The join, if the statement is one.
     pub fn join(&self) -> Option<&JoinState> {
         self.join.as_deref()
+    }
+
+    /// The points of a snapshot that are held.
+    pub fn snapshot_count(&self) -> u64 {
+        self.snapshot.as_ref().map_or(0, |snapshot| snapshot.count())
+    }
+
+    /// Whether it holds what it was given.
+    pub fn holds(&mut self) -> bool {
+        self.snapshot.is_some() || self.sources().is_some()
     }
 
     /// What it knows of its series, which becomes void when groups are numbered anew.
@@ -241,6 +261,9 @@ impl Statement {
         if let Some(join) = &mut self.join {
             join.take_counts(&mut counts);
         }
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.take_counts(&mut counts);
+        }
         counts
     }
 
@@ -249,6 +272,9 @@ impl Statement {
         let mut reports = self.watch.report(now, at_once);
         if let Some(join) = &mut self.join {
             reports.extend(join.report(now, at_once));
+        }
+        if let Some(snapshot) = &mut self.snapshot {
+            reports.extend(snapshot.report(now, at_once));
         }
         reports
     }
@@ -264,6 +290,10 @@ impl Statement {
     ) -> bool {
         if let Some(join) = &mut self.join {
             let took = join.apply(now, batch, Some(numbers), out);
+            return self.note(now, batch, took);
+        }
+        if let Some(snapshot) = &mut self.snapshot {
+            let took = snapshot.apply(now, batch, Some(numbers), out);
             return self.note(now, batch, took);
         }
         self.series.lend(numbers);
@@ -288,6 +318,10 @@ impl Statement {
     pub fn apply(&mut self, now: i64, batch: &Batch, out: &mut Vec<Batch>) -> bool {
         if let Some(join) = &mut self.join {
             let took = join.apply(now, batch, None, out);
+            return self.note(now, batch, took);
+        }
+        if let Some(snapshot) = &mut self.snapshot {
+            let took = snapshot.apply(now, batch, None, out);
             return self.note(now, batch, took);
         }
         if !batch.is_empty() {
@@ -672,6 +706,7 @@ impl Statement {
             lists.into_iter().for_each(|list| *list = Vec::new());
             (self.tag_sets, self.runs) = (Vec::new(), Vec::new());
         }
+        let snapshot = self.snapshot.as_mut().is_some_and(|snapshot| snapshot.rest(now));
         if self.took.is_some_and(quiet) {
             let done = self.window.as_mut().is_none_or(Stateful::release);
             if done && self.join.as_mut().is_none_or(|join| join.release(now)) {
@@ -679,7 +714,7 @@ impl Statement {
                 self.series.each_mut().for_each(|info| info.group = NO_GROUP);
             }
         }
-        self.fed.is_some() || self.took.is_some()
+        snapshot || self.fed.is_some() || self.took.is_some()
     }
 
     /// Whether it has points that came lately: what is known of their series is of use.
@@ -704,7 +739,9 @@ impl Statement {
         let window = self.window.as_mut().map_or(0, Stateful::byte_size);
         let join = self.join.as_mut().map_or(0, |join| join.byte_size());
         let lookup = self.lookup.as_ref().map_or(0, |lookup| lookup.byte_size());
-        lists + self.runs.capacity() * 12 + window + join + lookup + self.series.byte_size()
+        let snapshot = self.snapshot.as_mut().map_or(0, |snapshot| snapshot.byte_size());
+        let states = window + join + snapshot + lookup;
+        lists + self.runs.capacity() * 12 + states + self.series.byte_size()
     }
 
     /// Writes all that a checkpoint keeps.
@@ -715,6 +752,7 @@ impl Statement {
             None => {}
         }
         self.join.iter().for_each(|join| join.write(out));
+        self.snapshot.iter().for_each(|snapshot| snapshot.write(out));
     }
 
     /// Reads what the same statement wrote, when it has seen nothing.
@@ -736,6 +774,9 @@ impl Statement {
             join.read(from)?;
             join.resume(now);
             (self.fed, self.took) = (Some(now), Some(now));
+        }
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.read(from)?;
         }
         Ok(())
     }

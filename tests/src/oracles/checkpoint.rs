@@ -42,6 +42,11 @@ const QUERIES: &[(&str, &str)] = &[
          CREATE STREAM s AS SELECT host, count(*) AS n FROM cpu GROUP BY time('5s'), host; \
          SELECT sum(n) AS n FROM s GROUP BY time('1m')",
     ),
+    (
+        "",
+        "CREATE SNAPSHOT s WITH (seconds = 60, tag = 't') AS SELECT * FROM STREAM:cpu LIMIT 20; \
+         FLUSH SNAPSHOT s AS SELECT * FROM STREAM:cpu WHERE v = 3",
+    ),
 ];
 
 fn points(from: i64) -> Option<Batch> {

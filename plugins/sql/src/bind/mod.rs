@@ -75,7 +75,10 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
     let derived = statement.stream.is_none()
         && options.name.is_empty()
         && !matches!(statement.source.kind, SourceKind::Name(_));
-    let action = if over::is_over(statement) {
+    if let Some(snapshot) = &statement.snapshot {
+        return Ok(snapshot_of(statement, snapshot, reads, binder.columns, filters));
+    }
+    let mut action = if over::is_over(statement) {
         Action::Over(binder.over_statement(statement, options, derived)?)
     } else if is_aggregate {
         over::unused(statement)?;
@@ -84,6 +87,9 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
         over::unused(statement)?;
         project(&mut binder, statement, options)?
     };
+    if let Some(tag) = &statement.tag {
+        tagged(&mut action, tag)?;
+    }
     let name = match (&statement.stream, &statement.source.kind) {
         (Some(Name { text, .. }), _) => ResultName::Fixed(text.clone()),
         (None, _) if !options.name.is_empty() => ResultName::Fixed(options.name.clone()),
@@ -106,6 +112,52 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
         table.finish(&mut plan, keys);
     }
     Ok(plan)
+}
+
+/// A statement that keeps a snapshot, or gives it out.
+fn snapshot_of(
+    statement: &Statement,
+    snapshot: &crate::ast::Snapshot,
+    reads: Reads,
+    columns: Vec<Column>,
+    filters: Vec<Node>,
+) -> Plan {
+    let text = statement.stream.as_ref().map_or_else(String::new, |name| name.text.clone());
+    let name = ResultName::Fixed(text.clone());
+    let action = Action::Side(Side { keys: Vec::new(), carried: Vec::new() });
+    let mut plan = Plan { reads, name, columns, filters, action, join: None, table: None };
+    match snapshot {
+        crate::ast::Snapshot::Flush => plan.action = Action::Flush,
+        crate::ast::Snapshot::Keep { limit, length } => {
+            let tag = statement.tag.as_ref().map(crate::fluent::snapshot::tag);
+            let (limit, length) = (*limit, *length);
+            let keeps = plan.clone();
+            let kept = Snapshot { name: text, keeps, flushes: Vec::new(), limit, length, tag };
+            plan.action = Action::Snapshot(Box::new(kept));
+            (plan.columns, plan.filters) = (Vec::new(), Vec::new());
+        }
+    }
+    plan
+}
+
+/// Gives all rows a tag.
+fn tagged(action: &mut Action, tag: &Name) -> Result<()> {
+    let outputs = match action {
+        Action::Project { outputs, .. } | Action::Over(Over { outputs, .. }) => outputs,
+        Action::Aggregate(aggregate) => &mut aggregate.outputs,
+        Action::Join(_) | Action::Side(_) | Action::Snapshot(_) | Action::Flush => return Ok(()),
+    };
+    let name = crate::fluent::TAG;
+    if outputs.iter().any(|output| output.name == name && output.role != Role::HiddenKey) {
+        return err(
+            tag.area,
+            format!("a column is called `{name}` too; give that another name with AS"),
+        );
+    }
+    outputs.retain(|output| output.name != name);
+    let node = Node::Const(Const::Text(tag.text.clone()));
+    outputs.push(Output { name: name.to_owned(), node, role: Role::Tag });
+    Ok(())
 }
 
 /// What a source stands for.

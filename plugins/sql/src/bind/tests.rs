@@ -92,7 +92,6 @@ fn clauses_that_are_not_honoured() {
             "WITH",
             "not supported",
         ),
-        ("SELECT a FROM STREAM:m", "line 1, column 15", "STREAM", "write FROM name"),
         (
             "SELECT sum(a) OVER (GROUPS 1 PRECEDING) FROM m",
             "line 1, column 8",

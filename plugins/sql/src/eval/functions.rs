@@ -88,6 +88,7 @@ functions! {
     Greatest ["greatest"] [Any, More] 1 => Any,
     Coalesce ["coalesce", "ifnull"] [Any, More] 1 => Any,
     NullIf ["nullif"] [Any, Any] 2 => Any,
+    ToNumber ["number"] [Any] 1 => Any,
     Lower ["lower"] [Text] 1 => Text,
     Upper ["upper"] [Text] 1 => Text,
     Trim ["trim", "btrim"] [Text, Text] 1 => Text,
@@ -192,6 +193,12 @@ pub fn call<'a>(
         F::Greatest => extreme(args, Ordering::Greater, n, cx),
         F::NullIf => null_if(&args, n, cx),
         _ if args.iter().any(Vector::is_null) => Vector::null(),
+        F::ToNumber => match args.into_iter().next() {
+            Some(text) if text.kind() == Kind::Text => {
+                super::cast::cast(text, crate::ast::CastTo::Float, n, cx)
+            }
+            other => other.unwrap_or_else(Vector::null),
+        },
         F::Mod => {
             let mut args = args.into_iter();
             match (args.next(), args.next()) {

@@ -19,6 +19,7 @@ impl Statement {
                 matches!(aggregate.window, Window::Tumbling { .. } | Window::Hop { .. })
             }
             Action::Join(_) | Action::Side(_) | Action::Over(_) => false,
+            Action::Snapshot(_) | Action::Flush => false,
         }
     }
 
@@ -88,7 +89,7 @@ impl Statement {
 
 impl Counts {
     /// Adds all but what was emitted.
-    fn add(&mut self, other: &Counts) {
+    pub fn add(&mut self, other: &Counts) {
         self.late += other.late;
         self.future += other.future;
         self.overflow += other.overflow;

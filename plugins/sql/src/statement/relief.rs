@@ -29,6 +29,9 @@ impl Statement {
         if let Some(join) = &mut self.join {
             join.relieve(now, relief, &mut self.counts, out);
         }
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.relieve(now, relief, out);
+        }
         let (emitter, counts) = (&mut self.emitter, &mut self.counts);
         match (&mut self.window, &plan.action) {
             (Some(Stateful::Window(window)), Action::Aggregate(aggregate)) => {

@@ -1,4 +1,5 @@
-//! Each bound is reached: what happens then, and where it is counted.
+//! Each bound is reached: what happens then, and where it is counted. Those of snapshots are reached in
+//! `fluent.rs`.
 
 use super::*;
 
