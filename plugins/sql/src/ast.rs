@@ -43,6 +43,8 @@ pub struct Name {
 pub enum Item {
     /// `*`
     Star(Area),
+    /// `a.*`
+    StarOf(Name),
     Expr {
         expr: Expr,
         alias: Option<Name>,

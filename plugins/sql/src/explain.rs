@@ -50,7 +50,7 @@ fn one(query: &str, statement: &Statement, plan: &Plan) -> String {
         .iter()
         .filter_map(|item| match item {
             Item::Expr { expr, .. } => Some(canonical::text(expr)),
-            Item::Star(_) => None,
+            Item::Star(_) | Item::StarOf(_) => None,
         })
         .chain(statement.tag.iter().map(|tag| quoted_text(&tag.text)))
         .collect();
@@ -196,6 +196,14 @@ fn work(statement: &Statement, plan: &Plan, items: &[String]) -> Vec<String> {
         joined(join, &mut out);
         conditions.clear();
     }
+    if let Some(table) = &plan.table {
+        let kind = if table.keeps_left { "LEFT JOIN" } else { "JOIN" };
+        let texts = |of| table.told.iter().filter(move |(what, _)| *what == of);
+        for (node, (_, text)) in table.keys.iter().zip(texts("key")) {
+            out.push(by_series(node, plan, &format!("{kind} with a table, key: {text}")));
+        }
+        conditions.extend(texts("rows").map(|(_, text)| text.clone()));
+    }
     for (node, text) in plan.filters.iter().zip(conditions) {
         out.push(by_series(node, plan, &format!("WHERE {text}")));
     }
@@ -203,7 +211,7 @@ fn work(statement: &Statement, plan: &Plan, items: &[String]) -> Vec<String> {
     let mut aggregates = Vec::new();
     let expressions = statement.items.iter().filter_map(|item| match item {
         Item::Expr { expr, .. } => Some(expr),
-        Item::Star(_) => None,
+        Item::Star(_) | Item::StarOf(_) => None,
     });
     for expr in expressions.chain(&statement.having) {
         names::visit(expr, &mut |expr| {
@@ -230,7 +238,8 @@ fn work(statement: &Statement, plan: &Plan, items: &[String]) -> Vec<String> {
         return out;
     }
     let Action::Aggregate(aggregate) = &plan.action else {
-        let star = statement.items.iter().any(|item| matches!(item, Item::Star(_)));
+        let star =
+            statement.items.iter().any(|item| matches!(item, Item::Star(_) | Item::StarOf(_)));
         let all = star.then_some("*").into_iter().chain(items.iter().map(String::as_str));
         out.push(piece("point", &format!("SELECT {}", all.collect::<Vec<_>>().join(", ")), &[]));
         return out;
@@ -266,7 +275,9 @@ fn by_series(node: &Node, plan: &Plan, text: &str) -> String {
     node.visit(&mut |node| {
         let Node::Column(number) = node else { return };
         let Some(column) = plan.columns.get(*number) else { return };
+        let mut of_table = plan.table.iter().flat_map(|table| &table.columns);
         match column.scope {
+            _ if of_table.any(|of| of.name == column.name) => field = true,
             Scope::Field => field = true,
             Scope::Any if !unless.contains(&column.name.as_str()) => unless.push(&column.name),
             Scope::Any | Scope::Tag => {}
@@ -360,6 +371,29 @@ mod tests {
             r#"{"per":"row","text":"SELECT v - avg(v) OVER w, lag(v) OVER (PARTITION BY host)","unless":[]}]}]}"#,
         );
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_join_with_a_table_tells_what_finds_its_rows() {
+        let folder = std::env::temp_dir();
+        let file = folder.join(format!("headwater-explained-{}.csv", std::process::id()));
+        std::fs::write(&file, "name,dc\na,x\n").unwrap();
+        let query = "SELECT c.*, h.dc FROM cpu c JOIN hosts h ON c.host = h.name AND h.dc <> 'y' \
+                     WHERE c.cpu = 'total'";
+        let config = format!(
+            "explain = true\nquery = \"{query}\"\ntables.hosts.file = '{}'",
+            file.display()
+        );
+        let driven = testkit::processor::<Sql>(&config).map_err(|e| e.to_string()).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let text = driven.host.logs.lock().unwrap()[0].1.clone();
+        let expected = concat!(
+            r#""work":[{"per":"series","text":"JOIN with a table, key: c.host = h.name","unless":["host"]},"#,
+            r#"{"per":"series","text":"WHERE c.cpu = 'total'","unless":["cpu"]},"#,
+            r#"{"per":"point","text":"WHERE h.dc <> 'y'","unless":[]},"#,
+            r#"{"per":"point","text":"SELECT *, h.dc","unless":[]}]"#,
+        );
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

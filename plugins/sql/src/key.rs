@@ -45,6 +45,29 @@ pub fn write(out: &mut Vec<u8>, cell: Cell<'_>) -> bool {
     true
 }
 
+/// Appends a value of a key that is looked for: equal values have equal bytes, 1 and 1.0 too, and texts
+/// are never cut off. Whether it is one: NULL equals nothing.
+pub fn write_equal(out: &mut Vec<u8>, cell: Cell<'_>) -> bool {
+    match cell {
+        Cell::Null => false,
+        // Integers have at most 65 bits.
+        Cell::Float(value)
+            if value.fract() == 0.0 && value.abs() < 18_446_744_073_709_551_616.0 =>
+        {
+            let int = value as i128;
+            let fits = int >= i128::from(i64::MIN);
+            write(out, if fits { Cell::Int(int, false) } else { cell })
+        }
+        Cell::Text(text) if text.len() > MAX_TEXT => {
+            let _ = write(out, cell);
+            out.extend_from_slice(&(text.len() as u64).to_be_bytes());
+            out.extend_from_slice(text.as_bytes());
+            true
+        }
+        cell => write(out, cell),
+    }
+}
+
 fn nanos_key(out: &mut Vec<u8>, kind: u8, nanos: i64) {
     out.push(kind);
     out.extend_from_slice(&((nanos as u64) ^ 1 << 63).to_be_bytes());

@@ -22,6 +22,7 @@ mod series;
 pub mod sql;
 mod stateful;
 mod statement;
+mod table;
 mod time;
 mod vector;
 mod watch;

@@ -430,6 +430,12 @@ fn item(item: SelectItem, whole: Area) -> Result<Item> {
                 && opt_rename.is_none();
             if plain { Ok(Item::Star(at)) } else { err(at, "expected `*` alone") }
         }
+        SelectItem::QualifiedWildcard(
+            sp::SelectItemQualifiedWildcardKind::ObjectName(name),
+            options,
+        ) if options == sp::WildcardAdditionalOptions::default() => {
+            Ok(Item::StarOf(source::single_name(&name, whole)?))
+        }
         other => err(
             or(area(other.span()), whole),
             "expected an expression, with AS and a name if it needs one",

@@ -1,6 +1,8 @@
 //! A bound statement: what runs. Names are resolved to numbers, functions to kernels, aggregates are
 //! told apart from what is computed per point and per group.
 
+use std::sync::Arc;
+
 use headwater_plugin_api::config::GlobSet;
 use regex::Regex;
 
@@ -8,6 +10,7 @@ use crate::ast::{ArithOp, CastTo, CompareOp, Frame, Scope};
 use crate::error::Area;
 use crate::eval::functions::Function;
 use crate::eval::like::Like;
+use crate::table::TableSource;
 
 /// A column that a statement reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -369,6 +372,32 @@ pub struct Plan {
     pub action: Action,
     /// The join whose rows it reads.
     pub join: Option<Box<Plan>>,
+    /// The table that is joined to its points.
+    pub table: Option<TableJoin>,
+}
+
+/// A table that is joined to points.
+#[derive(Debug, Clone)]
+pub struct TableJoin {
+    pub source: Arc<TableSource>,
+    /// What must be equal, of the point; NULL equals nothing.
+    pub keys: Vec<Node>,
+    /// The table's columns that must equal them.
+    pub key_columns: Vec<String>,
+    pub columns: Vec<TableColumn>,
+    /// Points without a row are kept.
+    pub keeps_left: bool,
+    /// For people.
+    pub told: Vec<(&'static str, String)>,
+}
+
+/// A column of a table that a statement reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableColumn {
+    /// What it is called in [`Plan::columns`].
+    pub name: String,
+    /// What it is called in the table.
+    pub of: String,
 }
 
 impl Node {

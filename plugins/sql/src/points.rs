@@ -9,6 +9,7 @@ use headwater_plugin_api::batch::{Batch, SeriesRef, Value};
 use crate::ast::Scope;
 use crate::eval::Frame;
 use crate::plan::{Action, Column, Node, Plan};
+use crate::table::Matched;
 use crate::vector::{Bits, Data, Vector};
 
 /// Filters whose outcome is remembered for each series.
@@ -22,6 +23,8 @@ pub enum Place {
         kind: u8,
     },
     Tag,
+    /// Of the table that is joined, by its number in [`TableJoin::columns`](crate::plan::TableJoin).
+    Table(u32),
     /// `field('x')` where there is no such field.
     Nowhere,
 }
@@ -38,11 +41,20 @@ pub struct ShapePlan {
     pub point_filters: Vec<usize>,
     /// Whether the series decides the group.
     pub keys_by_series: bool,
+    /// Whether the series decides the row of the table that is joined.
+    pub row_by_series: bool,
 }
 
 impl ShapePlan {
     fn new(plan: &Plan, fields: Vec<(String, u8, u32)>) -> Self {
+        let of_table = |column: &Column| {
+            let mut columns = plan.table.iter().flat_map(|table| &table.columns);
+            columns.position(|of| of.name == column.name)
+        };
         let place = |column: &Column| {
+            if let Some(number) = of_table(column) {
+                return Place::Table(number as u32);
+            }
             let field = fields.iter().find(|(key, ..)| *key == column.name);
             match (column.scope, field) {
                 (Scope::Any | Scope::Field, Some((_, kind, slot))) => {
@@ -57,7 +69,8 @@ impl ShapePlan {
             let mut by_series = !node.needs_point();
             node.visit(&mut |node| {
                 if let Node::Column(number) = node {
-                    by_series &= !matches!(columns.get(*number), Some(Place::Field { .. }));
+                    let place = columns.get(*number);
+                    by_series &= !matches!(place, Some(Place::Field { .. } | Place::Table(_)));
                 }
             });
             by_series
@@ -76,7 +89,9 @@ impl ShapePlan {
             Action::Over(over) => over.keys.iter().all(by_series),
             Action::Project { .. } | Action::Join(_) | Action::Snapshot(_) | Action::Flush => true,
         };
-        ShapePlan { fields, columns, series_filters, point_filters, keys_by_series }
+        let row_by_series =
+            plan.table.as_ref().is_some_and(|table| table.keys.iter().all(by_series));
+        ShapePlan { fields, columns, series_filters, point_filters, keys_by_series, row_by_series }
     }
 }
 
@@ -137,6 +152,8 @@ pub struct Points<'a> {
     pub rows: &'a [u32],
     pub columns: &'a [Column],
     pub places: &'a [Place],
+    /// The rows of the table that is joined, once they are known.
+    pub table: Option<Matched<'a>>,
 }
 
 impl<'a> Points<'a> {
@@ -221,6 +238,10 @@ impl<'a> Frame<'a> for Points<'a> {
                 let name = self.columns[number].name.as_str();
                 self.of_series(|series| series.tag(name))
             }
+            Some(Place::Table(number)) => match &self.table {
+                Some(table) => table.column(*number as usize, self.rows),
+                None => Vector::null(),
+            },
             _ => Vector::null(),
         }
     }

@@ -1,5 +1,8 @@
 //! Processor `sql`: stream SQL over the points that pass.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::batch::hash::bytes_hash;
 use headwater_plugin_api::config::{Duration, Size};
@@ -12,6 +15,7 @@ use crate::explain;
 use crate::parse;
 use crate::plan::{Action, Node, Over, Plan, ResultName, Role};
 use crate::statement::{Late, Settings, Statement};
+use crate::table::{News, TableOptions, TableSource};
 use bytes::Bytes;
 
 headwater_plugin_api::choice! {
@@ -110,12 +114,12 @@ headwater_plugin_api::config! {
         /// after a crash or a stop; their points count as delivered from then on. Empty for never,
         /// as without a state folder: at an orderly stop the open windows are emitted then.
         pub checkpoint: String = "5s".to_owned(),
+        /// Tables that statements join to points, `a JOIN hosts ON a.host = hosts.name`: CSV or JSON
+        /// files, by the names that they have in the statements.
+        pub tables: BTreeMap<String, TableOptions> = BTreeMap::new(),
         /// Logs the plan, as JSON, when it starts; the batches of rows then carry the number of their
         /// statement as their sequence.
         pub explain: bool = false,
-    }
-    refused {
-        "tables" = "joins with tables are not supported yet; remove the tables",
     }
 }
 
@@ -156,9 +160,13 @@ pub struct Engine {
     bytes: Bytes,
     /// The series of the batches that all statements read.
     series: SeriesNumbers,
+    tables: Tables,
     host: Host,
     metrics: Metrics,
 }
+
+/// Tables by their names.
+type Tables = BTreeMap<String, Arc<TableSource>>;
 
 struct Metrics {
     late: Counter,
@@ -176,6 +184,10 @@ struct Metrics {
     groups: Gauge,
     bytes: Gauge,
     lag: Gauge,
+    tables_read: Counter,
+    tables_bad: Counter,
+    table_rows: Gauge,
+    table_bytes: Gauge,
 }
 
 impl Metrics {
@@ -205,12 +217,16 @@ impl Metrics {
             groups: host.gauge("groups"),
             bytes: host.gauge("state_bytes"),
             lag: host.gauge("emission_lag_ns"),
+            tables_read: host.counter("tables_read"),
+            tables_bad: host.counter("tables_bad"),
+            table_rows: host.gauge("table_rows"),
+            table_bytes: host.gauge("table_bytes"),
         }
     }
 }
 
 /// Parses and binds a query.
-fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
+fn plans(config: &SqlConfig, tables: &Tables) -> Result<Vec<Plan>, Error> {
     let query = &config.query;
     let wrong = |error: crate::error::SqlError| match config.streams_file.as_str() {
         "" => Error::config("query", error.sentence(query)),
@@ -221,6 +237,7 @@ fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
         tags: config.tags.clone(),
         distinct_bytes: config.distinct_bytes.as_usize(),
         max_age: config.max_age.nanos(),
+        tables: tables.clone(),
     };
     let statements = parse::parse(query).map_err(wrong)?;
     let mut plans: Vec<Plan> = Vec::with_capacity(statements.len());
@@ -269,6 +286,33 @@ fn plans(config: &SqlConfig) -> Result<Vec<Plan>, Error> {
         }
     }
     Ok(plans)
+}
+
+/// The tables, which are not read yet.
+fn tables(config: &SqlConfig) -> Result<Tables, Error> {
+    let tables = config.tables.iter().map(|(name, options)| {
+        let source = TableSource::new(name, options);
+        let source = source.map_err(|(key, sentence)| Error::config(&key, sentence))?;
+        Ok((name.clone(), Arc::new(source)))
+    });
+    tables.collect()
+}
+
+/// Reads the tables.
+fn load(tables: &Tables) -> Result<(), Error> {
+    for (name, source) in tables {
+        if !source.is_needed() {
+            return Err(Error::config(
+                &format!("tables.{name}"),
+                format!(
+                    "no statement joins `{name}`; write JOIN {name} ON ..., or remove the table"
+                ),
+            ));
+        }
+        let key = format!("tables.{name}.file");
+        source.load().map_err(|error| Error::config(&key, error))?;
+    }
+    Ok(())
 }
 
 /// How often checkpoints are made, in nanoseconds.
@@ -415,7 +459,9 @@ impl Engine {
                 "a partner must be allowed some age, such as \"5m\"",
             ));
         }
-        let plans = plans(&config)?;
+        let tables = tables(&config)?;
+        let plans = plans(&config, &tables)?;
+        load(&tables)?;
         if config.explain {
             host.info(&explain::json(&config.query, &plans));
         }
@@ -464,6 +510,7 @@ impl Engine {
             resent: Vec::new(),
             bytes,
             series: SeriesNumbers::default(),
+            tables,
             host,
             metrics,
         })
@@ -527,6 +574,7 @@ impl Engine {
     /// Does what is due by the clock; when to call it again.
     pub fn tick(&mut self, now: i64, out: &mut Sink<'_>) -> Option<i64> {
         self.resume(now);
+        self.look(now);
         let mut made = Vec::new();
         self.close(now, Closing::Due, &mut made);
         if self.bytes.is_near() {
@@ -538,13 +586,39 @@ impl Engine {
         }
         let holds = bytes::rest(&mut self.statements, &mut self.series, now);
         self.gauges();
+        let look = self.next_look(now);
         let Some(pace) = self.pace else {
-            return holds.then(|| now.saturating_add(REST_NS));
+            return look.or(holds.then(|| now.saturating_add(REST_NS)));
         };
         let next = self.statements.iter_mut().filter_map(|statement| statement.next_due(now));
         let checkpoint = self.checkpoint.as_ref().and_then(Checkpoint::next);
-        let next = next.chain(checkpoint).min().unwrap_or(i64::MAX);
+        let next = next.chain(checkpoint).chain(look).min().unwrap_or(i64::MAX);
         Some(next.min(now.saturating_add(pace)))
+    }
+
+    /// Looks whether the files of tables changed.
+    fn look(&mut self, now: i64) {
+        for source in self.tables.values() {
+            match source.look(now) {
+                None => continue,
+                Some(News::Changed(sentence)) => {
+                    self.metrics.tables_read.add(1);
+                    self.host.info(&sentence);
+                }
+                Some(News::Bad(sentence)) => {
+                    self.metrics.tables_bad.add(1);
+                    self.host.warn(&sentence);
+                }
+            }
+        }
+    }
+
+    /// When to look at the files again, if there are any.
+    fn next_look(&self, now: i64) -> Option<i64> {
+        let wait = |source: &Arc<TableSource>| {
+            if source.is_reading() { TableSource::LOOK_NS / 10 } else { TableSource::LOOK_NS }
+        };
+        self.tables.values().map(wait).min().map(|wait| now.saturating_add(wait))
     }
 
     /// Takes a message.
@@ -725,6 +799,11 @@ impl Engine {
             groups += window.group_count();
             lag = lag.max(window.lag());
         }
+        let tables = self.tables.values().map(|source| source.table());
+        let tables = tables.map(|table| (table.len(), table.byte_size()));
+        let (rows, size) = tables.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        self.metrics.table_rows.set(rows as i64);
+        self.metrics.table_bytes.set(size as i64);
         self.metrics.windows.set(windows as i64);
         self.metrics.held.set(held as i64);
         self.metrics.groups.set(groups as i64);

@@ -18,6 +18,7 @@ use crate::plan::{Action, Output, Plan, ResultName, Window};
 use crate::points::{OneSeries, Points, SERIES_FILTERS, ShapePlans};
 use crate::series::SeriesValues;
 use crate::stateful::Stateful;
+use crate::table::Lookup;
 use crate::watch::Watch;
 use crate::window::{Results, WindowState, Work};
 
@@ -82,6 +83,8 @@ pub struct SeriesInfo {
     pub group: u32,
     /// Which columns of the statement are tags of it, a bit for each of the first 64.
     pub tags: u64,
+    /// The row of the table that is joined, as [`Lookup`] notes it.
+    pub row: u32,
     /// The tags that joined rows take over, by the number of their set, or [`NO_GROUP`].
     pub carried: u32,
 }
@@ -103,6 +106,7 @@ pub struct Statement {
     window: Option<Stateful>,
     join: Option<Box<JoinState>>,
     snapshot: Option<Box<SnapshotState>>,
+    lookup: Option<Box<Lookup>>,
     counts: Counts,
     /// When the last points came; `None` once the memory was given back.
     fed: Option<i64>,
@@ -163,6 +167,7 @@ impl Statement {
             watch: Watch::new(&plan),
             join,
             snapshot,
+            lookup: plan.table.as_ref().map(|_| Box::default()),
             plan: Arc::new(plan),
             series: SeriesValues::default(),
             shapes: ShapePlans::default(),
@@ -341,8 +346,9 @@ impl Statement {
             }
             let Some(shape) = self.shapes.get(shape) else { continue };
             took = true;
-            let points =
-                |rows| Points { batch, rows, columns: &plan.columns, places: &shape.columns };
+            let table = self.lookup.as_ref().map(|lookup| lookup.matched());
+            let (columns, places) = (&plan.columns, &shape.columns);
+            let points = |rows| Points { batch, rows, columns, places, table };
             match (&plan.action, &mut self.window, &feed) {
                 (Action::Aggregate(aggregate), Some(Stateful::Window(window)), Some(feed)) => {
                     let results = Results {
@@ -443,7 +449,7 @@ impl Statement {
             let (rows, columns, places) = (&self.rows[..], &plan.columns, &shape.columns);
             took = true;
             take(Selected {
-                points: Points { batch, rows, columns, places },
+                points: Points { batch, rows, columns, places, table: None },
                 keys_by_series: shape.keys_by_series,
                 series: &mut self.series,
                 emitter: &mut self.emitter,
@@ -461,6 +467,11 @@ impl Statement {
     /// Looks up the series and shapes of a batch; whether any series is read.
     #[inline(never)]
     fn prepare(&mut self, plan: &Plan, now: i64, batch: &Batch) -> bool {
+        if let (Some(lookup), Some(join)) = (&mut self.lookup, &plan.table)
+            && lookup.refresh(join)
+        {
+            self.series.each_mut().for_each(|info| info.row = 0);
+        }
         let (watch, failures) = (&mut self.watch, &mut self.counts.failures);
         let (mixed, common) = (&mut self.mixed_tags, &mut self.common_tags);
         self.series.prepare(batch, |series| {
@@ -619,12 +630,24 @@ impl Statement {
         if !shape.keys_by_series || self.groups.contains(&NO_GROUP) {
             self.groups.clear();
         }
+        let (columns, places) = (&plan.columns, &shape.columns);
+        if let (Some(lookup), Some(join)) = (&mut self.lookup, &plan.table) {
+            let points = Points { batch, rows: &self.rows, columns, places, table: None };
+            lookup.find(join, shape.row_by_series, &points, &mut self.series, cx);
+            if !join.keeps_left {
+                if !self.groups.is_empty() {
+                    let mut rows = self.rows.iter();
+                    self.groups.retain(|_| rows.next().is_some_and(|at| lookup.is_found(*at)));
+                }
+                self.rows.retain(|at| lookup.is_found(*at));
+            }
+        }
         for number in &shape.point_filters {
             if self.rows.is_empty() {
                 break;
             }
-            let points =
-                Points { batch, rows: &self.rows, columns: &plan.columns, places: &shape.columns };
+            let table = self.lookup.as_ref().map(|lookup| lookup.matched());
+            let points = Points { batch, rows: &self.rows, columns, places, table };
             let passes = eval::eval(&plan.filters[*number], &points, cx).trues(self.rows.len());
             let keep = |list: &mut Vec<u32>| {
                 let mut row = 0;
@@ -676,6 +699,7 @@ impl Statement {
             self.series.release();
             self.shapes = ShapePlans::default();
             self.emitter.release();
+            self.lookup.iter_mut().for_each(|lookup| lookup.release());
             let lists = [&mut self.rows, &mut self.groups, &mut self.verdicts];
             lists.into_iter().for_each(|list| *list = Vec::new());
             let lists = [&mut self.order, &mut self.starts];
@@ -714,8 +738,9 @@ impl Statement {
         let lists: usize = lists.iter().map(|list| list.capacity() * 4).sum();
         let window = self.window.as_mut().map_or(0, Stateful::byte_size);
         let join = self.join.as_mut().map_or(0, |join| join.byte_size());
+        let lookup = self.lookup.as_ref().map_or(0, |lookup| lookup.byte_size());
         let snapshot = self.snapshot.as_mut().map_or(0, |snapshot| snapshot.byte_size());
-        let states = window + join + snapshot;
+        let states = window + join + lookup + snapshot;
         lists + self.runs.capacity() * 12 + states + self.series.byte_size()
     }
 
@@ -792,7 +817,7 @@ fn series_info(
     let has = |column: &crate::plan::Column| series.tag(&column.name).is_some();
     let columns = plan.columns.iter().take(64).enumerate();
     let tags = columns.fold(0, |tags, (at, column)| tags | u64::from(has(column)) << at);
-    SeriesInfo { reads, filters, group: NO_GROUP, tags, carried: NO_GROUP }
+    SeriesInfo { reads, filters, group: NO_GROUP, tags, row: 0, carried: NO_GROUP }
 }
 
 fn holds<'a>(filter: &'a crate::plan::Node, frame: &OneSeries<'a>, cx: &mut Context) -> bool {

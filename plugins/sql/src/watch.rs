@@ -23,10 +23,13 @@ impl Watch {
     const PATIENCE_NS: i64 = 30_000_000_000;
 
     pub fn new(plan: &Plan) -> Self {
-        let done = plan.columns.is_empty() || plan.reads.is_hidden();
         let mut missing = plan.columns.clone();
         // What the query does not write is nobody's mistake.
         missing.retain(|column| column.area.line > 0);
+        missing.retain(|column| {
+            plan.table.iter().flat_map(|table| &table.columns).all(|of| of.name != column.name)
+        });
+        let done = missing.is_empty() || plan.reads.is_hidden();
         missing.sort_by_key(|column| (column.area.line, column.area.column));
         Watch { missing, known: BTreeSet::new(), since: None, done }
     }

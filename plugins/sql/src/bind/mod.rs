@@ -11,7 +11,11 @@ pub mod names;
 mod over;
 mod rows;
 mod source;
+mod table;
 mod window;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use headwater_plugin_api::config::GlobSet;
 
@@ -19,6 +23,7 @@ use crate::ast::{Expr, ExprKind, Item, Literal, Name, Scope, Source, SourceKind,
 use crate::canonical;
 use crate::error::{Area, Result, SqlError};
 use crate::plan::*;
+use crate::table::TableSource;
 use crate::vector::Kind;
 use expr::{Binder, Scope as Reach};
 
@@ -33,6 +38,8 @@ pub struct Options {
     pub distinct_bytes: usize,
     /// How old the partner of an ASOF JOIN may be, nanoseconds, unless ON says so.
     pub max_age: i64,
+    /// The tables that may be joined, by name.
+    pub tables: BTreeMap<String, Arc<TableSource>>,
 }
 
 fn err<T>(area: Area, message: impl Into<String>) -> Result<T> {
@@ -41,12 +48,12 @@ fn err<T>(area: Area, message: impl Into<String>) -> Result<T> {
 
 /// Binds a statement.
 pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
-    let source::Desugared { statement, join } = source::desugar(statement, options)?;
+    let source::Desugared { statement, join, table } = source::desugar(statement, options)?;
     let statement = &statement;
     let reads = reads(&statement.source)?;
     let items = statement.items.iter().filter_map(|item| match item {
         Item::Expr { expr, .. } => Some(expr),
-        Item::Star(_) => None,
+        Item::Star(_) | Item::StarOf(_) => None,
     });
     let clauses = statement.filter.iter().chain(&statement.group_by).chain(&statement.having);
     items.chain(clauses).try_for_each(names::refuse_clauses)?;
@@ -95,9 +102,14 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
         }
         (None, _) => ResultName::Derived,
     };
-    let mut plan = Plan { reads, name, columns: binder.columns, filters, action, join: None };
+    let keys = table.as_ref().map(|table| table.bind_keys(&mut binder)).transpose()?;
+    let columns = binder.columns;
+    let mut plan = Plan { reads, name, columns, filters, action, join: None, table: None };
     if let Some(join) = join {
         join.finish(&mut plan)?;
+    }
+    if let (Some(table), Some(keys)) = (table, keys) {
+        table.finish(&mut plan, keys);
     }
     Ok(plan)
 }
@@ -113,7 +125,7 @@ fn snapshot_of(
     let text = statement.stream.as_ref().map_or_else(String::new, |name| name.text.clone());
     let name = ResultName::Fixed(text.clone());
     let action = Action::Side(Side { keys: Vec::new(), carried: Vec::new() });
-    let mut plan = Plan { reads, name, columns, filters, action, join: None };
+    let mut plan = Plan { reads, name, columns, filters, action, join: None, table: None };
     match snapshot {
         crate::ast::Snapshot::Flush => plan.action = Action::Flush,
         crate::ast::Snapshot::Keep { limit, length } => {
@@ -184,7 +196,7 @@ fn project(binder: &mut Binder, statement: &Statement, options: &Options) -> Res
     for item in &statement.items {
         match item {
             Item::Star(area) if star => return err(*area, "`*` stands here twice"),
-            Item::Star(_) => star = true,
+            Item::Star(_) | Item::StarOf(_) => star = true,
             Item::Expr { expr, alias } => {
                 let node =
                     binder.bind(expr, Reach::Point { clause: "a statement without GROUP BY" })?;

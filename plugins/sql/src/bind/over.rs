@@ -107,7 +107,7 @@ impl Binder {
         for item in &statement.items {
             match item {
                 Item::Star(area) if star => return err(*area, "`*` stands here twice"),
-                Item::Star(_) => star = true,
+                Item::Star(_) | Item::StarOf(_) => star = true,
                 Item::Expr { expr, alias } => {
                     let node = self.bind(expr, Scope::Row { leaf: false })?;
                     let (name, area) = column_name(expr, alias.as_ref())?;

@@ -9,47 +9,70 @@ use crate::canonical;
 use crate::error::{Area, Result};
 use crate::plan::*;
 
+/// Calls `one` for what a statement computes. Its columns are called as before.
+pub fn rename(
+    statement: &mut Statement,
+    mut one: impl FnMut(&mut Expr) -> Result<()>,
+) -> Result<()> {
+    let mut given: Vec<String> = Vec::new();
+    for item in &mut statement.items {
+        let Item::Expr { expr, alias } = item else { continue };
+        match alias {
+            Some(alias) => given.push(alias.text.clone()),
+            None => {
+                let text = match &expr.kind {
+                    ExprKind::Qualified { name, .. } => name.clone(),
+                    _ => canonical::text(expr),
+                };
+                *alias = Some(Name { text, area: expr.area });
+            }
+        }
+        one(expr)?;
+    }
+    for expr in &mut statement.group_by {
+        let is_given = matches!(
+            &expr.kind,
+            ExprKind::Column { scope: Scope::Any, name, .. } if given.contains(name)
+        );
+        if !is_given {
+            one(expr)?;
+        }
+    }
+    let rest = statement.filter.iter_mut().chain(&mut statement.having);
+    rest.into_iter().try_for_each(one)
+}
+
+/// Group keys that are not selected are called as columns are, where that tells them apart: of each
+/// pair the first is what they are called.
+pub fn shorten(plan: &mut Plan, pairs: &[(&str, &str)]) {
+    let Action::Aggregate(aggregate) = &mut plan.action else { return };
+    let outputs = &mut aggregate.outputs;
+    for at in 0..outputs.len() {
+        let found = pairs.iter().find(|(name, _)| *name == outputs[at].name);
+        if let (Role::HiddenKey, Some((_, short))) = (outputs[at].role, found)
+            && *short != "time"
+            && outputs.iter().all(|output| output.name != *short)
+        {
+            outputs[at].name = (*short).to_owned();
+        }
+    }
+}
+
 impl Joined {
     /// Gives the columns of the statement the names that they have in joined rows.
     pub(super) fn rename(&mut self, statement: &mut Statement) -> Result<()> {
-        let mut given: Vec<String> = Vec::new();
-        for item in &mut statement.items {
-            match item {
-                Item::Star(area) => {
-                    let [a, b] = &self.names;
-                    return err(
-                        *area,
-                        format!(
-                            "the columns of a join are named, for both sources may have them: write {a}.x, {b}.y AS z"
-                        ),
-                    );
-                }
-                Item::Expr { expr, alias } => {
-                    match alias {
-                        Some(alias) => given.push(alias.text.clone()),
-                        None => {
-                            let text = match &expr.kind {
-                                ExprKind::Qualified { name, .. } => name.clone(),
-                                _ => canonical::text(expr),
-                            };
-                            *alias = Some(Name { text, area: expr.area });
-                        }
-                    }
-                    self.rename_one(expr)?;
-                }
+        for item in &statement.items {
+            if let Item::Star(area) | Item::StarOf(Name { area, .. }) = item {
+                let [a, b] = &self.names;
+                return err(
+                    *area,
+                    format!(
+                        "the columns of a join are named, for both sources may have them: write {a}.x, {b}.y AS z"
+                    ),
+                );
             }
         }
-        for expr in &mut statement.group_by {
-            let is_given = matches!(
-                &expr.kind,
-                ExprKind::Column { scope: Scope::Any, name, .. } if given.contains(name)
-            );
-            if !is_given {
-                self.rename_one(expr)?;
-            }
-        }
-        let rest = statement.filter.iter_mut().chain(&mut statement.having);
-        rest.into_iter().try_for_each(|expr| self.rename_one(expr))
+        rename(statement, |expr| self.rename_one(expr))
     }
 
     fn rename_one(&mut self, expr: &mut Expr) -> Result<()> {
@@ -120,7 +143,8 @@ impl Joined {
                 "the rows of this join need a name; write CREATE STREAM name AS SELECT ... or set `name`",
             );
         };
-        self.shorten(plan);
+        let pairs = self.hidden.iter().map(|hidden| (hidden.name.as_str(), hidden.short.as_str()));
+        shorten(plan, &pairs.collect::<Vec<_>>());
         let is_used =
             |hidden: &&Hidden| plan.columns.iter().any(|column| column.name == hidden.name);
         let mut carried: [Vec<Carried>; 2] = [Vec::new(), Vec::new()];
@@ -148,6 +172,7 @@ impl Joined {
                 filters,
                 action: Action::Side(Side { keys, carried }),
                 join: None,
+                table: None,
             })
         };
         let [a, b] = self.binders;
@@ -175,23 +200,9 @@ impl Joined {
             filters: Vec::new(),
             action: Action::Join(Box::new(join)),
             join: None,
+            table: None,
         }));
         Ok(())
-    }
-
-    /// Group keys that are not selected are called as columns are, where that tells them apart.
-    fn shorten(&self, plan: &mut Plan) {
-        let Action::Aggregate(aggregate) = &mut plan.action else { return };
-        let outputs = &mut aggregate.outputs;
-        for at in 0..outputs.len() {
-            let found = self.hidden.iter().find(|hidden| hidden.name == outputs[at].name);
-            if let (Role::HiddenKey, Some(hidden)) = (outputs[at].role, found)
-                && hidden.short != "time"
-                && outputs.iter().all(|output| output.name != hidden.short)
-            {
-                outputs[at].name.clone_from(&hidden.short);
-            }
-        }
     }
 }
 

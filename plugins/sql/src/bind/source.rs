@@ -2,35 +2,43 @@
 //! becomes one that reads the rows of the join, in which both sides' columns have names of their own.
 
 use super::join::{self, Joined};
+use super::table::{self, Tabled};
 use super::{Options, err, names};
 use crate::ast::{Expr, ExprKind, Item, Source, SourceKind, Statement};
 use crate::error::{Area, Result};
 
-/// A statement without prefixes, and the join whose rows it reads.
+/// A statement without prefixes, the join whose rows it reads, and the table that is joined to its
+/// points.
 pub struct Desugared {
     pub statement: Statement,
     pub join: Option<Joined>,
+    pub table: Option<Tabled>,
 }
 
 /// Resolves the prefixes of a statement.
 pub fn desugar(statement: &Statement, options: &Options) -> Result<Desugared> {
     let mut statement = statement.clone();
-    let join = match statement.join.take() {
-        Some(join) => Some(join::desugar(&mut statement, &join, options)?),
+    table::refuse(&statement.source, options)?;
+    let (mut joined, mut tabled) = (None, None);
+    match statement.join.take() {
+        Some(join) => match table::of(&join.right, options) {
+            Some(source) => tabled = Some(table::desugar(&mut statement, &join, source)?),
+            None => joined = Some(join::desugar(&mut statement, &join, options)?),
+        },
         None => {
             let source = statement.source.clone();
+            table::plain_stars(&mut statement)?;
             each(&mut statement, &mut |expr| one(expr, &source))?;
-            None
         }
-    };
-    Ok(Desugared { statement, join })
+    }
+    Ok(Desugared { statement, join: joined, table: tabled })
 }
 
 /// Calls `f` for all expressions of a statement.
 fn each(statement: &mut Statement, f: &mut impl FnMut(&mut Expr) -> Result<()>) -> Result<()> {
     let items = statement.items.iter_mut().filter_map(|item| match item {
         Item::Expr { expr, .. } => Some(expr),
-        Item::Star(_) => None,
+        Item::Star(_) | Item::StarOf(_) => None,
     });
     let clauses = statement.filter.iter_mut().chain(&mut statement.group_by);
     let mut all = items.chain(clauses).chain(&mut statement.having);

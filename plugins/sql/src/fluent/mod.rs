@@ -90,6 +90,7 @@ fn whole_points(statement: &Statement, snapshot: &Snapshot, window: Option<Windo
     let wrong = |area: Area, what: &str| Err(SqlError::new(area, what));
     let item = statement.items.iter().find_map(|item| match item {
         Item::Expr { expr, .. } => Some(expr.area),
+        Item::StarOf(source) => Some(source.area),
         Item::Star(_) => None,
     });
     if let Some(area) = item {
@@ -148,7 +149,7 @@ fn is_aggregate(statement: &Statement) -> bool {
 fn each(statement: &mut Statement, f: &mut impl FnMut(&mut Expr) -> Result<()>) -> Result<()> {
     let items = statement.items.iter_mut().filter_map(|item| match item {
         Item::Expr { expr, .. } => Some(expr),
-        Item::Star(_) => None,
+        Item::Star(_) | Item::StarOf(_) => None,
     });
     let clauses = statement.filter.iter_mut().chain(&mut statement.group_by);
     let mut all = items.chain(clauses).chain(&mut statement.having);

@@ -14,7 +14,7 @@ use crate::eval;
 use crate::key;
 use crate::plan::{Action, Node, Side};
 use crate::points::{OneSeries, Place};
-use crate::vector::{Cell, Vector};
+use crate::vector::Vector;
 
 /// There is no room for another key.
 const NO_ROOM: u32 = u32::MAX - 3;
@@ -117,9 +117,9 @@ impl Held {
                     let nodes = action.keys.iter();
                     let cells: Vec<Vector<'_>> =
                         nodes.map(|node: &Node| eval::eval(node, &frame, cx)).collect();
-                    cells.iter().all(|cell| write_key(&mut scratch, cell.cell(0)))
+                    cells.iter().all(|cell| key::write_equal(&mut scratch, cell.cell(0)))
                 } else {
-                    keys.iter().all(|column| write_key(&mut scratch, column.cell(place)))
+                    keys.iter().all(|column| key::write_equal(&mut scratch, column.cell(place)))
                 };
                 let group = if has_key { self.group(&scratch) } else { NO_KEY };
                 if std::mem::take(&mut self.renumbered[side]) {
@@ -339,29 +339,6 @@ impl Held {
         let handle = self.sides[1].handle(entry.row);
         self.sides[1].free(entry.row);
         self.handles.give_up(handle);
-    }
-}
-
-/// Appends a value of a key: equal values have equal bytes. Whether it is one: NULL equals nothing.
-fn write_key(out: &mut Vec<u8>, cell: Cell<'_>) -> bool {
-    match cell {
-        Cell::Null => false,
-        // 1.0 equals 1. Integers have at most 65 bits.
-        Cell::Float(value)
-            if value.fract() == 0.0 && value.abs() < 18_446_744_073_709_551_616.0 =>
-        {
-            let int = value as i128;
-            let fits = int >= i128::from(i64::MIN);
-            key::write(out, if fits { Cell::Int(int, false) } else { cell })
-        }
-        Cell::Text(text) if text.len() > key::MAX_TEXT => {
-            // Other keys' texts are cut off there, these must not be.
-            let _ = key::write(out, cell);
-            out.extend_from_slice(&(text.len() as u64).to_be_bytes());
-            out.extend_from_slice(text.as_bytes());
-            true
-        }
-        cell => key::write(out, cell),
     }
 }
 

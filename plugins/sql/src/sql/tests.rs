@@ -24,6 +24,7 @@ mod reference;
 mod rows;
 mod session;
 mod sketches;
+mod table;
 
 const S: i64 = 1_000_000_000;
 /// Noon of some day, in seconds.

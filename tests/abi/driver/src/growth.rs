@@ -1,5 +1,5 @@
-//! How an interface grows: makes 1.1 of a copy of today's plugin-api by adding to its sources one of
-//! each thing that may be added: a field and a function at the end of a table, a field at the end of
+//! How an interface grows: makes a later version of a copy of today's plugin-api, called 1.1 here, by
+//! adding to its sources one of each thing that may be added: a field and a function at the end of a table, a field at the end of
 //! a struct with a size, sections of a batch, a capability bit and a host service.
 
 use std::path::Path;
@@ -78,7 +78,7 @@ const ADDITIONS: &[Addition] = &[
     ("abi/shim.rs", &["pub fn processor<", "{\n"], FLUSH_SHIM),
     (
         "abi/shim.rs",
-        &["pub fn processor<", "functions: ProcessorFunctions {", "control: control::<P>,\n"],
+        &["pub fn processor<", "functions: ProcessorFunctions {", "control: control_or_share::<P>,\n"],
         "            flush: flush::<P>,\n",
     ),
     ("abi/instance.rs", &["stage!(AggregatorInstance);\n"], FLUSH_CALL),

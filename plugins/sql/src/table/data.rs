@@ -1,0 +1,254 @@
+//! A table in memory: its columns, and indexes that find rows by keys.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use headwater_plugin_api::batch::hash::bytes_hash;
+use headwater_plugin_api::window::Groups;
+
+use crate::key;
+use crate::vector::{Bits, Cell, Data, Vector};
+
+/// Most columns of a key.
+pub const MAX_KEY: usize = 32;
+/// No row has that key.
+pub const NO_ROW: u32 = u32::MAX;
+
+/// Texts one behind the other.
+#[derive(Debug, Default)]
+pub struct Texts {
+    text: String,
+    ends: Vec<u32>,
+}
+
+impl Texts {
+    /// Most bytes of the texts of a column.
+    pub const MAX: usize = u32::MAX as usize;
+
+    pub fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.ends.push(self.text.len() as u32);
+    }
+
+    pub fn get(&self, row: usize) -> &str {
+        let start = row.checked_sub(1).map_or(0, |last| self.ends[last]) as usize;
+        &self.text[start..self.ends[row] as usize]
+    }
+
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn byte_size(&self) -> usize {
+        self.text.capacity() + self.ends.capacity() * 4
+    }
+}
+
+/// The values of a column.
+#[derive(Debug)]
+pub enum Values {
+    Text,
+    Int(Vec<i64>),
+    Float(Vec<f64>),
+    Bool(Vec<bool>),
+}
+
+/// A column of a table.
+#[derive(Debug)]
+pub struct Column {
+    pub name: String,
+    pub values: Values,
+    /// As they stand in the file; of columns that are no text only where keys need them.
+    pub texts: Texts,
+    /// Which values are there; all without it.
+    pub valid: Option<Bits>,
+}
+
+impl Column {
+    fn is_null(&self, row: usize) -> bool {
+        self.valid.as_ref().is_some_and(|valid| !valid.get(row))
+    }
+
+    fn cell(&self, row: usize, as_text: bool) -> Cell<'_> {
+        match &self.values {
+            _ if self.is_null(row) => Cell::Null,
+            _ if as_text => Cell::Text(self.texts.get(row)),
+            Values::Text => Cell::Text(self.texts.get(row)),
+            Values::Int(list) => Cell::Int(i128::from(list[row]), false),
+            Values::Float(list) => Cell::Float(list[row]),
+            Values::Bool(list) => Cell::Bool(list[row]),
+        }
+    }
+
+    fn byte_size(&self) -> usize {
+        let values = match &self.values {
+            Values::Text => 0,
+            Values::Int(list) => list.capacity() * 8,
+            Values::Float(list) => list.capacity() * 8,
+            Values::Bool(list) => list.capacity(),
+        };
+        values + self.texts.byte_size() + self.valid.as_ref().map_or(0, |_| self.texts.len() / 8)
+    }
+
+    /// The values of rows; NULL where there is none.
+    fn gather(&self, rows: &[u32]) -> Vector<'_> {
+        let is_there = |row: u32| row != NO_ROW && !self.is_null(row as usize);
+        let valid = (self.valid.is_some() || rows.contains(&NO_ROW))
+            .then(|| Bits::of(rows.len(), |at| is_there(rows[at])));
+        if valid.as_ref().is_some_and(|valid| valid.count() == 0) {
+            return Vector::null();
+        }
+        let place = |row: &u32| if *row == NO_ROW { None } else { Some(*row as usize) };
+        let data = match &self.values {
+            Values::Text => Data::Text(
+                rows.iter()
+                    .map(|row| Cow::Borrowed(place(row).map_or("", |row| self.texts.get(row))))
+                    .collect(),
+            ),
+            Values::Int(list) => Data::Int {
+                values: rows
+                    .iter()
+                    .map(|row| place(row).map_or(0, |row| i128::from(list[row])))
+                    .collect(),
+                unsigned: false,
+            },
+            Values::Float(list) => Data::Float(
+                rows.iter().map(|row| place(row).map_or(0.0, |row| list[row])).collect(),
+            ),
+            Values::Bool(list) => {
+                Data::Bool(Bits::of(rows.len(), |at| place(&rows[at]).is_some_and(|row| list[row])))
+            }
+        };
+        Vector::with(data, valid)
+    }
+}
+
+/// Rows by key.
+#[derive(Debug)]
+pub struct Index {
+    /// The columns of the key.
+    columns: Vec<usize>,
+    /// Those that are compared as texts though they are none, a bit for each.
+    as_text: u64,
+    keys: Groups,
+    /// By the number of the key.
+    rows: Vec<u32>,
+}
+
+impl Index {
+    /// The row of a key, as [`key::write_equal`] writes it.
+    #[inline]
+    pub fn row(&self, key: &[u8]) -> u32 {
+        match self.keys.find(bytes_hash(key), key) {
+            Some(number) => self.rows[number as usize],
+            None => NO_ROW,
+        }
+    }
+}
+
+/// A table. Its rows do not change.
+#[derive(Debug, Default)]
+pub struct Table {
+    columns: Vec<Column>,
+    rows: usize,
+    /// Made when they are needed first, for all threads.
+    indexes: Mutex<Vec<Arc<Index>>>,
+}
+
+impl Table {
+    pub fn new(columns: Vec<Column>, rows: usize) -> Self {
+        Table { columns, rows, indexes: Mutex::default() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|column| column.name.as_str())
+    }
+
+    /// The place of a column.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    pub fn is_text(&self, column: usize) -> bool {
+        self.columns.get(column).is_some_and(|column| matches!(column.values, Values::Text))
+    }
+
+    /// The values of a column in rows; NULL where there is no row.
+    pub fn gather(&self, column: usize, rows: &[u32]) -> Vector<'_> {
+        self.columns.get(column).map_or_else(Vector::null, |column| column.gather(rows))
+    }
+
+    /// Which of the columns of a key are compared as texts though they are none, if all values that
+    /// are looked up are texts.
+    pub fn all_text(&self, columns: &[usize]) -> u64 {
+        let mask = |(at, column): (usize, &usize)| u64::from(!self.is_text(*column)) << at;
+        columns.iter().enumerate().map(mask).sum()
+    }
+
+    /// The index of a key, which has at most [`MAX_KEY`] columns: made now if it is not there.
+    ///
+    /// # Errors
+    /// Two rows that have the same texts as their key. Of numbers that are equal but written in several
+    /// ways the first counts.
+    pub fn index(&self, columns: &[usize], as_text: u64) -> Result<Arc<Index>, [usize; 2]> {
+        let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |index: &&Arc<Index>| index.columns == columns && index.as_text == as_text;
+        if let Some(index) = indexes.iter().find(known) {
+            return Ok(Arc::clone(index));
+        }
+        let index = Arc::new(self.make_index(columns, as_text)?);
+        indexes.push(Arc::clone(&index));
+        Ok(index)
+    }
+
+    /// The keys of indexes that were made: their columns and which of them are compared as texts.
+    pub fn indexed_names(&self) -> Vec<(Vec<String>, u64)> {
+        let indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = |column: &usize| self.columns[*column].name.clone();
+        let names = |index: &Arc<Index>| index.columns.iter().map(name).collect();
+        indexes.iter().map(|index| (names(index), index.as_text)).collect()
+    }
+
+    /// A value of a key's column as it stands in the file.
+    pub fn text(&self, column: usize, row: usize) -> &str {
+        self.columns.get(column).map_or("", |column| column.texts.get(row))
+    }
+
+    fn make_index(&self, columns: &[usize], as_text: u64) -> Result<Index, [usize; 2]> {
+        let mut keys = Groups::new(u32::MAX - 1);
+        let (mut rows, mut key) = (Vec::with_capacity(self.rows), Vec::new());
+        for row in 0..self.rows {
+            key.clear();
+            let mut parts = columns.iter().enumerate();
+            // NULL equals nothing.
+            let is_key = parts.all(|(at, column)| {
+                let cell = self.columns[*column].cell(row, as_text >> at & 1 == 1);
+                key::write_equal(&mut key, cell)
+            });
+            if !is_key {
+                continue;
+            }
+            match keys.intern(bytes_hash(&key), &key) {
+                Some(number) if number as usize == rows.len() => rows.push(row as u32),
+                Some(number) if as_text == self.all_text(columns) => {
+                    return Err([rows[number as usize] as usize, row]);
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        Ok(Index { columns: columns.to_vec(), as_text, keys, rows })
+    }
+
+    /// Bytes of memory held.
+    pub fn byte_size(&self) -> usize {
+        let indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+        let indexes =
+            indexes.iter().map(|index| index.keys.byte_size() + index.rows.capacity() * 4);
+        indexes.sum::<usize>() + self.columns.iter().map(Column::byte_size).sum::<usize>()
+    }
+}

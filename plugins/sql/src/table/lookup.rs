@@ -1,0 +1,178 @@
+//! A statement's way from its points to the rows of a table.
+
+use std::sync::Arc;
+
+use super::data::{Index, NO_ROW, Table};
+use crate::eval::{self, Context, Frame};
+use crate::key;
+use crate::plan::{Column, TableJoin};
+use crate::points::{OneSeries, Points};
+use crate::series::SeriesValues;
+use crate::statement::SeriesInfo;
+use crate::vector::{Data, Vector};
+
+/// What a series' [`SeriesInfo::row`] tells: nothing yet, that there is no row, or a row.
+const UNKNOWN: u32 = 0;
+
+fn noted(row: u32) -> u32 {
+    if row == NO_ROW { 1 } else { row + 2 }
+}
+
+fn row_of(noted: u32) -> u32 {
+    noted.checked_sub(2).unwrap_or(NO_ROW)
+}
+
+/// What a statement knows of a table.
+#[derive(Debug, Default)]
+pub struct Lookup {
+    table: Arc<Table>,
+    generation: u64,
+    /// Where the columns of the key stand in the table.
+    key_columns: Vec<usize>,
+    /// Where the columns that the statement reads stand there.
+    columns: Vec<Option<usize>>,
+    indexes: Vec<(u64, Arc<Index>)>,
+    /// Rows of the table, by row of the batch at hand; those that were not looked up say nothing.
+    rows: Vec<u32>,
+    key: Vec<u8>,
+}
+
+/// The rows that belong to points.
+#[derive(Debug, Clone, Copy)]
+pub struct Matched<'a> {
+    lookup: &'a Lookup,
+}
+
+impl<'a> Matched<'a> {
+    /// A column of the statement, for rows of the batch.
+    pub fn column(&self, number: usize, rows: &[u32]) -> Vector<'a> {
+        let Some(Some(column)) = self.lookup.columns.get(number) else { return Vector::null() };
+        let found: Vec<u32> = rows.iter().map(|at| self.lookup.rows[*at as usize]).collect();
+        self.lookup.table.gather(*column, &found)
+    }
+}
+
+impl Lookup {
+    /// Takes the table that was read last; whether it is another one.
+    pub fn refresh(&mut self, join: &TableJoin) -> bool {
+        let generation = join.source.generation();
+        if generation == self.generation {
+            return false;
+        }
+        self.generation = generation;
+        self.table = join.source.table();
+        let keys = join.key_columns.iter().filter_map(|name| self.table.column(name));
+        self.key_columns = keys.collect();
+        self.columns = join.columns.iter().map(|column| self.table.column(&column.of)).collect();
+        self.indexes.clear();
+        true
+    }
+
+    /// The rows that were found.
+    pub fn matched(&self) -> Matched<'_> {
+        Matched { lookup: self }
+    }
+
+    /// Whether the table has a row for a row of the batch.
+    #[inline]
+    pub fn is_found(&self, at: u32) -> bool {
+        self.rows[at as usize] != NO_ROW
+    }
+
+    /// Bytes of memory held, without the table, which others have too.
+    pub fn byte_size(&self) -> usize {
+        self.rows.capacity() * 4
+    }
+
+    /// Gives back what only saves time.
+    pub fn release(&mut self) {
+        self.rows = Vec::new();
+    }
+
+    /// Looks up points; `by_series` if their series decide their keys.
+    pub fn find(
+        &mut self,
+        join: &TableJoin,
+        by_series: bool,
+        points: &Points<'_>,
+        series: &mut SeriesValues<SeriesInfo>,
+        cx: &mut Context,
+    ) {
+        let rows = points.batch.tables().rows();
+        if self.rows.len() < rows.len() {
+            self.rows.resize(rows.len(), NO_ROW);
+        }
+        if !by_series {
+            return self.find_each(join, points, cx);
+        }
+        for at in points.rows {
+            let index = rows[*at as usize].series;
+            let noted = match series.value(index).map_or(UNKNOWN, |info| info.row) {
+                UNKNOWN => self.find_series(join, points, index, series, cx),
+                noted => noted,
+            };
+            self.rows[*at as usize] = row_of(noted);
+        }
+    }
+
+    #[cold]
+    fn find_series(
+        &mut self,
+        join: &TableJoin,
+        points: &Points<'_>,
+        index: u32,
+        series: &mut SeriesValues<SeriesInfo>,
+        cx: &mut Context,
+    ) -> u32 {
+        let columns: &[Column] = points.columns;
+        let frame = OneSeries { series: points.batch.series(index), columns };
+        let keys = join.keys.iter().map(|key| eval::eval(key, &frame, cx));
+        let keys: Vec<Vector<'_>> = keys.collect();
+        let row = match self.index(&keys) {
+            Some(index) => self.row(&index, &keys, 0),
+            None => NO_ROW,
+        };
+        if let Some(info) = series.value_mut(index) {
+            info.row = noted(row);
+        }
+        noted(row)
+    }
+
+    fn find_each(&mut self, join: &TableJoin, points: &Points<'_>, cx: &mut Context) {
+        let keys = join.keys.iter().map(|key| eval::eval(key, points, cx));
+        let keys: Vec<Vector<'_>> = keys.collect();
+        let index = self.index(&keys);
+        for (place, at) in points.rows.iter().enumerate().take(points.len()) {
+            self.rows[*at as usize] = match &index {
+                Some(index) => self.row(index, &keys, place),
+                None => NO_ROW,
+            };
+        }
+    }
+
+    fn row(&mut self, index: &Index, keys: &[Vector<'_>], place: usize) -> u32 {
+        self.key.clear();
+        match keys.iter().all(|key| key::write_equal(&mut self.key, key.cell(place))) {
+            true => index.row(&self.key),
+            false => NO_ROW,
+        }
+    }
+
+    /// The index for values of these kinds: a text is compared with what stands in the file, whatever
+    /// that looks like.
+    fn index(&mut self, keys: &[Vector<'_>]) -> Option<Arc<Index>> {
+        if self.key_columns.len() != keys.len() {
+            return None;
+        }
+        let text =
+            |(at, key): (usize, &Vector<'_>)| u64::from(matches!(key.data, Data::Text(_))) << at;
+        let texts: u64 = keys.iter().enumerate().map(text).sum();
+        let as_text = texts & self.table.all_text(&self.key_columns);
+        if let Some((_, index)) = self.indexes.iter().find(|(known, _)| *known == as_text) {
+            return Some(Arc::clone(index));
+        }
+        let index = self.table.index(&self.key_columns, as_text).ok()?;
+        self.indexes.push((as_text, Arc::clone(&index)));
+        Some(index)
+    }
+}

@@ -1,0 +1,14 @@
+//! Tables that points are joined to: small files, read again when they change.
+//!
+//! - `data`: a table in memory. `read`: from a file to it.
+//! - `source`: the file, and the table that was read last.
+//! - `lookup`: a statement's way from its points to rows.
+
+mod data;
+mod lookup;
+mod read;
+mod source;
+
+pub use data::MAX_KEY;
+pub use lookup::{Lookup, Matched};
+pub use source::{News, TableOptions, TableSource};
