@@ -75,12 +75,17 @@ fn cpu_ns() -> u64 {
 }
 
 fn run(name: &str, query: &str, hosts: usize, cpus: usize, points: usize) {
+    run_with("", name, query, hosts, cpus, points);
+}
+
+fn run_with(options: &str, name: &str, query: &str, hosts: usize, cpus: usize, points: usize) {
     const ROWS: usize = 1600;
     if std::env::args().nth(2).is_some_and(|wanted| wanted != name) {
         return;
     }
     let mut load = Load::new(hosts, cpus);
-    let config = format!("drop_original = true\nmax_groups = 2000000\nquery = '''{query}'''");
+    let config =
+        format!("drop_original = true\nmax_groups = 2000000\n{options}\nquery = '''{query}'''");
     let mut sql = testkit::processor::<Sql>(&config).unwrap();
     let (mut spent, mut batches, mut rows) = (0, 0, 0);
     while load.at < points {
@@ -103,8 +108,31 @@ fn run(name: &str, query: &str, hosts: usize, cpus: usize, points: usize) {
     );
 }
 
+/// Points joined to a table of a million rows, against the same without it.
+fn tables(points: usize) {
+    const ROWS: usize = 1_000_000;
+    let file = std::env::temp_dir().join(format!("headwater-bench-{}.csv", std::process::id()));
+    let rows = (0..ROWS).map(|n| format!("server{n:07},dc{},{n}\n", n % 7));
+    std::fs::write(&file, format!("name,place,id\n{}", rows.collect::<String>())).unwrap();
+    let options = format!("tables.hosts.file = '{}'", file.display());
+    let plain = "SELECT c.host, c.usage_user FROM cpu c";
+    run("projection", plain, 100, 8, points);
+    let select = "SELECT c.host, c.usage_user, h.place FROM cpu c JOIN hosts h ON";
+    for (name, on, hosts) in [
+        ("table by tag", "c.host = h.name", 100),
+        ("table by field", "c.ctx = h.id", 100),
+        ("table, new series each", "c.host = h.name", 1_000_000),
+    ] {
+        let cpus = 800 / hosts.min(800);
+        run_with(&options, name, &format!("{select} {on}"), hosts, cpus, points);
+    }
+    run("projection, new series", plain, 1_000_000, 1, points);
+    std::fs::remove_file(&file).unwrap();
+}
+
 fn main() {
     let points = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(4_000_000);
+    tables(points.min(4_000_000));
     let four = "avg(usage_user), min(usage_user), max(usage_user), count(*)";
     let window = |select: &str, rest: &str| format!("SELECT {select} FROM cpu {rest}");
     run(

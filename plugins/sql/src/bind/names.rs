@@ -134,8 +134,9 @@ pub fn try_visit_mut(expr: &mut Expr, f: &mut impl FnMut(&mut Expr) -> Result<()
             each(all)
         }
         ExprKind::Call(call) => {
-            let Call { args, filter, .. } = call;
-            each(args.iter_mut().chain(filter.as_deref_mut()).collect())
+            let Call { args, filter, over, .. } = call;
+            let keys = over.iter_mut().flat_map(|over| &mut over.partition_by);
+            each(args.iter_mut().chain(filter.as_deref_mut()).chain(keys).collect())
         }
     }
 }

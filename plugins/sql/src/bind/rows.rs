@@ -38,8 +38,8 @@ pub fn rename(
             one(expr)?;
         }
     }
-    let rest = statement.filter.iter_mut().chain(&mut statement.having);
-    rest.into_iter().try_for_each(one)
+    let keys = statement.windows.iter_mut().flat_map(|(_, over)| &mut over.partition_by);
+    statement.filter.iter_mut().chain(&mut statement.having).chain(keys).try_for_each(one)
 }
 
 /// Group keys that are not selected are called as columns are, where that tells them apart: of each

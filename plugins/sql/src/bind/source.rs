@@ -41,7 +41,8 @@ fn each(statement: &mut Statement, f: &mut impl FnMut(&mut Expr) -> Result<()>) 
         Item::Star(_) | Item::StarOf(_) => None,
     });
     let clauses = statement.filter.iter_mut().chain(&mut statement.group_by);
-    let mut all = items.chain(clauses).chain(&mut statement.having);
+    let keys = statement.windows.iter_mut().flat_map(|(_, over)| &mut over.partition_by);
+    let mut all = items.chain(clauses).chain(&mut statement.having).chain(keys);
     all.try_for_each(|expr| names::try_visit_mut(expr, f))
 }
 

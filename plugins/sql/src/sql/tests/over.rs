@@ -493,3 +493,33 @@ fn what_cannot_be_honoured_is_refused() {
         assert!(error.contains(expected), "{query}: {error}");
     }
 }
+
+#[test]
+fn partitions_may_name_their_source() {
+    for over in ["(PARTITION BY c.host ORDER BY time ROWS 1 PRECEDING)", "w"] {
+        let window = "WINDOW w AS (PARTITION BY c.host ORDER BY time ROWS 1 PRECEDING)";
+        let query = format!(
+            "SELECT c.v, sum(c.v) OVER {over} AS s FROM m c {}",
+            if over == "w" { window } else { "" }
+        );
+        let mut s = stage("", &query);
+        s.feed(1, &["m,host=a v=1 0", "m,host=b v=2 0", "m,host=a v=3 1"]);
+        s.tick(5);
+        s.made.sort();
+        assert_eq!(s.made, ["m_sql v=1,s=1 0", "m_sql v=2,s=2 0", "m_sql v=3,s=4 1"]);
+    }
+}
+
+#[test]
+fn joined_rows_have_windows_too() {
+    let query = "CREATE STREAM j AS SELECT a.v, b.w, sum(b.w) OVER (PARTITION BY b.k ORDER BY time
+                   ROWS 1 PRECEDING) AS s
+                 FROM a ASOF JOIN b MATCH_CONDITION (a.time >= b.time) ON a.k = b.k";
+    let mut s = stage("", query);
+    s.feed(1, &["b,k=x w=1 0", "b,k=y w=5 0", "a,k=x v=1 1", "a,k=y v=2 1", "b,k=x w=2 2"]);
+    s.feed(4, &["a,k=x v=3 3"]);
+    (5..20).for_each(|now| s.tick(now).clear());
+    s.stop(20);
+    s.made.sort();
+    assert_eq!(s.made, ["j v=1,w=1,s=1 1", "j v=2,w=5,s=5 1", "j v=3,w=2,s=3 3"]);
+}
