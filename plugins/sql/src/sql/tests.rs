@@ -564,8 +564,8 @@ fn options_that_cannot_be_honoured_are_refused() {
     check(&format!("{QUERY}late = 'now'"), "late", "drop");
     check(
         &format!("{QUERY}[tables.hosts]\nfile = 'x'"),
-        "tables",
-        "joins with tables are not supported yet",
+        "tables.hosts.format",
+        "does not tell it",
     );
     check(
         "late = 'update'\ngrace = '1m'\nquery = 'CREATE STREAM s AS SELECT sum(a) AS a FROM m GROUP BY time(10s); SELECT sum(a) FROM s GROUP BY time(1m)'",
