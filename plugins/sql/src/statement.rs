@@ -105,8 +105,8 @@ pub struct Statement {
     watch: Watch,
     window: Option<Stateful>,
     join: Option<Box<JoinState>>,
-    lookup: Option<Box<Lookup>>,
     snapshot: Option<Box<SnapshotState>>,
+    lookup: Option<Box<Lookup>>,
     counts: Counts,
     /// When the last points came; `None` once the memory was given back.
     fed: Option<i64>,
@@ -166,8 +166,8 @@ impl Statement {
         Statement {
             watch: Watch::new(&plan),
             join,
-            lookup: plan.table.as_ref().map(|_| Box::default()),
             snapshot,
+            lookup: plan.table.as_ref().map(|_| Box::default()),
             plan: Arc::new(plan),
             series: SeriesValues::default(),
             shapes: ShapePlans::default(),
@@ -740,7 +740,7 @@ impl Statement {
         let join = self.join.as_mut().map_or(0, |join| join.byte_size());
         let lookup = self.lookup.as_ref().map_or(0, |lookup| lookup.byte_size());
         let snapshot = self.snapshot.as_mut().map_or(0, |snapshot| snapshot.byte_size());
-        let states = window + join + snapshot + lookup;
+        let states = window + join + lookup + snapshot;
         lists + self.runs.capacity() * 12 + states + self.series.byte_size()
     }
 

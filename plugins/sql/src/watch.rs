@@ -24,6 +24,8 @@ impl Watch {
 
     pub fn new(plan: &Plan) -> Self {
         let mut missing = plan.columns.clone();
+        // What the query does not write is nobody's mistake.
+        missing.retain(|column| column.area.line > 0);
         missing.retain(|column| {
             plan.table.iter().flat_map(|table| &table.columns).all(|of| of.name != column.name)
         });

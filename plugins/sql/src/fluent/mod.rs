@@ -90,7 +90,7 @@ fn whole_points(statement: &Statement, snapshot: &Snapshot, window: Option<Windo
     let wrong = |area: Area, what: &str| Err(SqlError::new(area, what));
     let item = statement.items.iter().find_map(|item| match item {
         Item::Expr { expr, .. } => Some(expr.area),
-        Item::StarOf(name) => Some(name.area),
+        Item::StarOf(source) => Some(source.area),
         Item::Star(_) => None,
     });
     if let Some(area) = item {

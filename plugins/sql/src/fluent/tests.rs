@@ -34,8 +34,7 @@ fn filter(condition: &str) -> String {
 fn columns(list: &str) -> Vec<String> {
     let statement = statement(&format!("SELECT {list} FROM STREAM:m;"));
     let items = statement.items.iter().map(|item| match item {
-        crate::ast::Item::Star(_) => "*".to_owned(),
-        crate::ast::Item::StarOf(name) => format!("{}.*", name.text),
+        crate::ast::Item::Star(_) | crate::ast::Item::StarOf(_) => "*".to_owned(),
         crate::ast::Item::Expr { expr, alias } => {
             let name =
                 alias.as_ref().map_or_else(|| canonical::text(expr), |name| name.text.clone());
@@ -207,6 +206,10 @@ fn what_cannot_run_is_refused_with_its_place() {
             "expected TIMESERIES_FORECAST(key, seconds)",
         ),
         ("SELECT COUNT(*) FROM TAG:'*'", "needs a name"),
+        (
+            "SELECT a FROM STREAM:m LEFT JOIN STREAM:n ON a = b",
+            "at `JOIN`: such a statement has one source",
+        ),
         (
             "SELECT COUNT(*) FROM STREAM:a WINDOW TUMBLING (1 SECOND) WINDOW TUMBLING (2 SECOND)",
             "second window",

@@ -95,6 +95,11 @@ pub fn read(tokens: &[&TokenWithSpan]) -> Result<(Vec<TokenWithSpan>, Clauses)> 
                 return err(piece.area(), "there is a second window; expected one");
             }
             at = window(rest, at, end, &mut clauses)?;
+        } else if top && piece.is("join") {
+            return err(
+                piece.area(),
+                "such a statement has one source; write CREATE STREAM name AS SELECT ..., and join that in a statement with FROM name JOIN",
+            );
         } else if top && piece.is("limit") {
             at = limit(rest, at, end, &mut clauses)?;
         } else {

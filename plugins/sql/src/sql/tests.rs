@@ -562,11 +562,7 @@ fn options_that_cannot_be_honoured_are_refused() {
     check(&format!("{QUERY}max_groups = 0"), "max_groups", "room");
     check(&format!("{QUERY}distinct_bytes = 0"), "distinct_bytes", "set a size such as");
     check(&format!("{QUERY}late = 'now'"), "late", "drop");
-    check(
-        &format!("{QUERY}[tables.hosts]\nfile = 'x'"),
-        "tables",
-        "joins with tables are not supported yet",
-    );
+    check(&format!("{QUERY}[tables.hosts]\nfile = 'x'"), "tables.hosts.format", "does not tell it");
     check(
         "late = 'update'\ngrace = '1m'\nquery = 'CREATE STREAM s AS SELECT sum(a) AS a FROM m GROUP BY time(10s); SELECT sum(a) FROM s GROUP BY time(1m)'",
         "late",

@@ -68,26 +68,6 @@ fn windows_go_on_after_a_crash() {
 }
 
 #[test]
-fn snapshots_go_on_after_a_crash() {
-    let query = "CREATE SNAPSHOT s AS SELECT * FROM STREAM:m LIMIT 2; \
-                 FLUSH SNAPSHOT s AS SELECT * FROM STREAM:alarm;";
-    let host = host();
-    {
-        let mut s = stage_on(&host, "", query);
-        s.feed(1, &["m x=1i 0", "m x=2i 1"]);
-        let told = s.feed_watched(3, &["m x=3i 3"]);
-        assert!(is(&told, &[]), "no checkpoint answers for it yet");
-        s.tick(8);
-        until(|| is(&told, &[Outcome::Delivered]));
-        let told = s.feed_watched(9, &["m x=4i 9"]);
-        drop(s);
-        assert!(is(&told, &[Outcome::Aborted]));
-    }
-    let mut s = stage_on(&host, "", query);
-    assert_eq!(s.feed(20, &["alarm x=1i 20"]), ["s x=2i 1", "s x=3i 3"]);
-}
-
-#[test]
 fn a_window_waits_for_its_sources_as_long_as_idle() {
     let host = host();
     stop_with_an_open_window(&host);
@@ -272,4 +252,24 @@ fn options_that_cannot_be_are_refused() {
         let error = refused(&config).to_string();
         assert!(error.contains(expected), "{value}: {error}");
     }
+}
+
+#[test]
+fn snapshots_go_on_after_a_crash() {
+    let query = "CREATE SNAPSHOT s AS SELECT * FROM STREAM:m LIMIT 2; \
+                 FLUSH SNAPSHOT s AS SELECT * FROM STREAM:alarm;";
+    let host = host();
+    {
+        let mut s = stage_on(&host, "", query);
+        s.feed(1, &["m x=1i 0", "m x=2i 1"]);
+        let told = s.feed_watched(3, &["m x=3i 3"]);
+        assert!(is(&told, &[]), "no checkpoint answers for it yet");
+        s.tick(8);
+        until(|| is(&told, &[Outcome::Delivered]));
+        let told = s.feed_watched(9, &["m x=4i 9"]);
+        drop(s);
+        assert!(is(&told, &[Outcome::Aborted]));
+    }
+    let mut s = stage_on(&host, "", query);
+    assert_eq!(s.feed(20, &["alarm x=1i 20"]), ["s x=2i 1", "s x=3i 3"]);
 }
