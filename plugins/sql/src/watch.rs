@@ -29,8 +29,6 @@ impl Watch {
         missing.retain(|column| {
             plan.table.iter().flat_map(|table| &table.columns).all(|of| of.name != column.name)
         });
-        // What the query does not write is nobody's mistake.
-        missing.retain(|column| column.area.line > 0);
         let done = missing.is_empty() || plan.reads.is_hidden();
         missing.sort_by_key(|column| (column.area.line, column.area.column));
         Watch { missing, known: BTreeSet::new(), since: None, done }
