@@ -11,6 +11,7 @@ mod error;
 mod eval;
 mod explain;
 mod join;
+mod json;
 mod key;
 mod names;
 mod over;

@@ -554,6 +554,9 @@ fn expr(e: sp::Expr, around: Area, depth: usize) -> Result<Expr> {
             }
             known(name, args)
         }
+        sp::Expr::Array(sp::Array { elem, .. }) => {
+            known(ARRAY, elem.into_iter().map(sub).collect::<Result<_>>()?)
+        }
         sp::Expr::InSubquery { .. } | sp::Expr::Subquery(_) | sp::Expr::Exists { .. } => {
             return err(
                 at,

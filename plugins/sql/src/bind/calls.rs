@@ -49,6 +49,12 @@ impl Binder {
                     "the window stands in GROUP BY; its columns are window_start() and window_end()",
                 );
             }
+            crate::ast::ARRAY => {
+                return err(
+                    area,
+                    "a list stands in histogram(x, ARRAY[1, 5, 10]); elsewhere write x IN (1, 5, 10)",
+                );
+            }
             "regexp_replace" => return self.regexp_replace(call, area, scope),
             "regexp_extract" => return self.regexp_extract(call, area, scope),
             _ => {}

@@ -155,7 +155,20 @@ fn aggregates_that_are_called_wrongly() {
         ("merge(DISTINCT avg, b)", 8, "merge(DISTINCT avg, b)", "states are merged"),
         ("sum(merge(avg, b))", 12, "merge(avg, b)", "inside another"),
         ("aprox_distinct(a)", 8, "aprox_distinct(a)", "did you mean approx_distinct?"),
-        ("exact_quantile(a, 0.5)", 8, "exact_quantile(a, 0.5)", "not supported yet"),
+        ("exact_quantile(a, 2)", 26, "2", "from 0 to 1; expected exact_quantile(x, p)"),
+        ("forecast(a)", 8, "forecast(a)", "such as forecast(x, '1h')"),
+        ("forecast(a, b)", 20, "b", "not a constant length of time"),
+        ("forecast('x', '1h')", 17, "'x'", "expected a number"),
+        ("histogram(a, 5)", 21, "5", "not a list of 1 to 20 constant numbers that rise"),
+        ("histogram(a, ARRAY[2, 1])", 27, "2, 1", "numbers that rise"),
+        ("histogram(a, ARRAY[b])", 27, "b", "not a constant number"),
+        ("topk(a, 0)", 16, "0", "not a constant from 1 to 1000"),
+        ("string_agg(a)", 8, "string_agg(a)", "such as string_agg(x, ', ')"),
+        ("string_agg(a, b)", 22, "b", "a constant text of at most 16 bytes"),
+        ("mode(DISTINCT a)", 8, "mode(DISTINCT a)", "DISTINCT cannot stand in mode"),
+        ("partial(topk(a, 3))", 16, "topk(a, 3)", "the state of topk has no bound"),
+        ("merge(rate, a)", 14, "rate", "rate has no states"),
+        ("merge(histogram, a)", 8, "merge(histogram, a)", "expected merge(f, column)"),
     ];
     for (call, column, text, part) in cases {
         let query = format!("SELECT {call} AS x FROM m GROUP BY time('1s')");
