@@ -174,6 +174,11 @@ fn body(out: &mut String, expr: &Expr) {
             list(out, &call.args, ", ", false);
             out.push(']');
         }
+        ExprKind::Call(call) if call.name.starts_with("->") => {
+            if let [left, right] = call.args.as_slice() {
+                pair(out, left, &call.name, right);
+            }
+        }
         ExprKind::Call(call) => {
             out.push_str(&call.name);
             out.push('(');

@@ -40,8 +40,7 @@ const AGGREGATES: &[(&str, AggregateFunction)] = &[
 ];
 
 /// Functions that are known by name and do not run.
-const NOT_YET: &[&str] =
-    &["rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "nth_value", "md5", "sha256"];
+const NOT_YET: &[&str] = &["rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "nth_value"];
 
 /// Functions that need OVER, with the form that works.
 pub const WINDOW_FUNCTIONS: &[(&str, &str)] = &[
@@ -195,8 +194,11 @@ pub fn unknown<T>(name: &str, area: Area) -> Result<T> {
     if NOT_YET.contains(&name) {
         return err(area, format!("{name} is not supported yet"));
     }
-    let mut names: Vec<&str> =
-        functions::CATALOGUE.iter().flat_map(|s| s.names.iter().copied()).collect();
+    let mut names: Vec<&str> = functions::CATALOGUE
+        .iter()
+        .filter(|s| !s.is_operator())
+        .flat_map(|s| s.names.iter().copied())
+        .collect();
     names.extend(AGGREGATES.iter().map(|(name, _)| *name));
     names.extend(OF_STATES);
     names.extend(WINDOW_FUNCTIONS.iter().map(|(name, _)| *name));
