@@ -177,6 +177,9 @@ pub enum ExprKind {
     Call(Call),
 }
 
+/// What the call is named that stands for `ARRAY[…]`.
+pub const ARRAY: &str = "array[]";
+
 /// A function call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::ast::{ArithOp, CastTo, CompareOp, Expr, ExprKind, Frame, Literal, Over, Scope};
+use crate::ast::{ARRAY, ArithOp, CastTo, CompareOp, Expr, ExprKind, Frame, Literal, Over, Scope};
 use crate::{duration, time, vector};
 
 /// The expression as text.
@@ -168,6 +168,16 @@ fn body(out: &mut String, expr: &Expr) {
             out.push_str("cast(");
             write(out, expr, false);
             let _ = write!(out, " AS {word})");
+        }
+        ExprKind::Call(call) if call.name == ARRAY => {
+            out.push_str("ARRAY[");
+            list(out, &call.args, ", ", false);
+            out.push(']');
+        }
+        ExprKind::Call(call) if call.name.starts_with("->") => {
+            if let [left, right] = call.args.as_slice() {
+                pair(out, left, &call.name, right);
+            }
         }
         ExprKind::Call(call) => {
             out.push_str(&call.name);

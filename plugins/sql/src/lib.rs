@@ -12,6 +12,7 @@ mod eval;
 mod explain;
 mod fluent;
 mod join;
+mod json;
 mod key;
 mod names;
 mod over;

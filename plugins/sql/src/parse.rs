@@ -551,7 +551,12 @@ fn expr(e: sp::Expr, around: Area, depth: usize) -> Result<Expr> {
         sp::Expr::Function(function) => return call(function, at, depth),
         sp::Expr::Extract { field, expr: e, .. } => {
             let unit = text_arg(field.to_string().trim_matches('\'').to_lowercase(), at);
-            known("extract", vec![unit, sub(*e)?])
+            match *e {
+                sp::Expr::AtTimeZone { timestamp, time_zone } => {
+                    known("extract", vec![unit, sub(*timestamp)?, sub(*time_zone)?])
+                }
+                e => known("extract", vec![unit, sub(e)?]),
+            }
         }
         sp::Expr::Ceil { expr: e, field } => rounding("ceil", sub(*e)?, field, at)?,
         sp::Expr::Floor { expr: e, field } => rounding("floor", sub(*e)?, field, at)?,
@@ -580,6 +585,9 @@ fn expr(e: sp::Expr, around: Area, depth: usize) -> Result<Expr> {
             }
             known(name, args)
         }
+        sp::Expr::Array(sp::Array { elem, .. }) => {
+            known(ARRAY, elem.into_iter().map(sub).collect::<Result<_>>()?)
+        }
         sp::Expr::InSubquery { .. } | sp::Expr::Subquery(_) | sp::Expr::Exists { .. } => {
             return err(
                 at,
@@ -587,7 +595,10 @@ fn expr(e: sp::Expr, around: Area, depth: usize) -> Result<Expr> {
             );
         }
         sp::Expr::AtTimeZone { .. } => {
-            return err(at, "AT TIME ZONE is not supported: times are UTC");
+            return err(
+                at,
+                "AT TIME ZONE stands in extract(hour FROM time AT TIME ZONE 'Europe/Berlin'); the other forms that work are date_trunc('day', time, 'Europe/Berlin') and date_bin('1d', time, TIMESTAMP '1970-01-01', 'Europe/Berlin')",
+            );
         }
         other => {
             return err(
@@ -693,12 +704,8 @@ fn operator(op: BinaryOperator, left: Expr, right: Expr, at: Area) -> Result<Exp
         B::PGRegexNotMatch => matches(left, right, true, false),
         B::PGRegexNotIMatch => matches(left, right, true, true),
         B::PGExp | B::BitwiseXor => known("pow", vec![left, right]),
-        B::Arrow | B::LongArrow => {
-            return err(
-                at,
-                "JSON access by -> and ->> is not supported yet; let the json parser make fields of it",
-            );
-        }
+        B::Arrow => known("->", vec![left, right]),
+        B::LongArrow => known("->>", vec![left, right]),
         other => return err(at, format!("the operator {other} is not supported")),
     })
 }

@@ -312,12 +312,17 @@ pub struct AggregateCall {
     pub merges: bool,
     /// The result is text with the state.
     pub partial: bool,
+    /// Bytes that values which are kept one by one may take in a window.
+    pub room: usize,
 }
+
+/// What [`AggregateCall::room`] is unless the options say otherwise.
+const ROOM: usize = 64 << 20;
 
 impl AggregateCall {
     /// A plain call.
     pub fn new(function: AggregateFunction, input: Option<usize>) -> Self {
-        AggregateCall { function, input, distinct: None, merges: false, partial: false }
+        AggregateCall { function, input, distinct: None, merges: false, partial: false, room: ROOM }
     }
 }
 
@@ -335,6 +340,73 @@ impl Share {
 
     pub fn get(self) -> f64 {
         f64::from_bits(self.0)
+    }
+}
+
+/// The upper limits of a histogram's buckets, upwards. They stand in place, so that calls can be copied.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Limits {
+    count: u8,
+    bits: [u64; Limits::MOST],
+}
+
+impl Limits {
+    /// How many there may be.
+    pub const MOST: usize = 20;
+    /// None, until the arguments tell.
+    pub const NONE: Limits = Limits { count: 0, bits: [0; Limits::MOST] };
+
+    /// Numbers that rise; `None` if they do not, or are none or too many.
+    pub fn new(values: &[f64]) -> Option<Limits> {
+        let rise = values.windows(2).all(|pair| pair[0] < pair[1]);
+        if values.is_empty() || values.len() > Limits::MOST || !rise {
+            return None;
+        }
+        let mut made = Limits { count: values.len() as u8, bits: [0; Limits::MOST] };
+        for (bits, value) in made.bits.iter_mut().zip(values) {
+            // A negative zero is a zero.
+            *bits = (value + 0.0).to_bits();
+        }
+        values.iter().all(|value| value.is_finite()).then_some(made)
+    }
+
+    pub fn len(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = f64> + '_ {
+        self.bits[..self.len()].iter().map(|bits| f64::from_bits(*bits))
+    }
+}
+
+impl std::fmt::Debug for Limits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// What stands between texts that are put together. It stands in place, as [`Limits`] do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Separator {
+    length: u8,
+    bytes: [u8; Separator::MOST],
+}
+
+impl Separator {
+    /// Bytes that it may have.
+    pub const MOST: usize = 16;
+    /// Nothing, until the arguments tell.
+    pub const NONE: Separator = Separator { length: 0, bytes: [0; Separator::MOST] };
+
+    /// `None` if it is too long.
+    pub fn new(text: &str) -> Option<Separator> {
+        let mut bytes = [0; Separator::MOST];
+        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(Separator { length: text.len() as u8, bytes })
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
     }
 }
 
@@ -359,6 +431,24 @@ pub enum AggregateFunction {
     Quantile(Share),
     /// How many different values there are, within 2 %.
     ApproxDistinct,
+    /// What a line through the values is so many nanoseconds behind the latest.
+    Forecast(i64),
+    /// How many values there are up to each limit, as JSON.
+    Histogram(Limits),
+    /// The value that is there most often.
+    Mode,
+    /// So many of those that are there most often, as JSON.
+    TopK(u16),
+    /// The value below which that share of all lies.
+    ExactQuantile(Share),
+    /// All values as one text, in the order of their times.
+    StringAgg(Separator),
+    /// What a counter went up by, its series one by one.
+    Increase,
+    /// The same for each second.
+    Rate,
+    /// By how much the last values differ from the first.
+    Delta,
 }
 
 /// A statement that is ready to run.

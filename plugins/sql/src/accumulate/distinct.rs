@@ -8,16 +8,18 @@ use std::cell::OnceCell;
 
 use super::codec::{Broken, Read, Reader, put, put_text};
 use super::kernel::{To, grow, integers, retain};
-use super::part::{Family, Part};
+use super::part::Part;
 use super::value::{Key, Tag, each_key};
-use super::{Accumulator, Input};
+use super::{Accumulator, Input, ranked};
 use crate::error::Failures;
-use crate::plan::AggregateFunction;
+use crate::plan::{AggregateCall, AggregateFunction};
 use crate::vector::{Cell, Data, Vector};
 
 /// The values of each group.
 pub struct Distinct {
     entries: Vec<Entry>,
+    /// How often each value was there, if that is asked for.
+    counts: Option<Vec<u64>>,
     /// Numbers of entries plus one, 0 for free; a power of two long or empty.
     slots: Vec<u32>,
     /// The texts of entries, one behind another.
@@ -64,9 +66,12 @@ const LENGTH_BITS: u32 = 28;
 const MAX_TEXT: u32 = (1 << LENGTH_BITS) - 1;
 
 impl Distinct {
-    pub fn new(most: usize) -> Self {
+    /// `most` bounds the bytes that are held; with `counting` values are told with how often each was
+    /// there.
+    pub fn new(most: usize, counting: bool) -> Self {
         Distinct {
             entries: Vec::new(),
+            counts: counting.then(Vec::new),
             slots: Vec::new(),
             texts: Vec::new(),
             groups: Vec::new(),
@@ -101,11 +106,17 @@ impl Distinct {
         slot
     }
 
-    fn insert(&mut self, group: u32, key: Key<'_>) {
+    fn insert(&mut self, group: u32, key: Key<'_>, times: u64) {
         if self.groups[group as usize].full {
             return;
         }
-        if !self.slots.is_empty() && self.slots[self.find(group, key)] != 0 {
+        if !self.slots.is_empty()
+            && let Some(number) = self.slots[self.find(group, key)].checked_sub(1)
+        {
+            if let Some(counts) = &mut self.counts {
+                let count = &mut counts[number as usize];
+                *count = count.saturating_add(times);
+            }
             return;
         }
         let text = if let Key::Text(text) = key { text.len() } else { 0 };
@@ -135,13 +146,21 @@ impl Distinct {
         };
         reserve(&mut self.entries, 1);
         self.entries.push(entry);
+        if let Some(counts) = &mut self.counts {
+            reserve(counts, 1);
+            counts.push(times);
+        }
         self.slots[slot] = self.entries.len() as u32;
         self.groups[group as usize].count += 1;
     }
 
     /// Bytes that so many further values and bytes of text make of it.
     fn needed(&self, entries: usize, text: usize) -> usize {
-        (self.entries.len() + entries) * ENTRY + self.texts.len() + text
+        (self.entries.len() + entries) * self.entry_bytes() + self.texts.len() + text
+    }
+
+    fn entry_bytes(&self) -> usize {
+        ENTRY + if self.counts.is_some() { 8 } else { 0 }
     }
 
     /// Makes a quarter of the room free: the largest groups go, `group` among them if that does not
@@ -150,9 +169,9 @@ impl Distinct {
     fn give_up(&mut self, group: u32, text: usize) {
         let mut bytes = vec![0_usize; self.groups.len()];
         for entry in &self.entries {
-            bytes[entry.group as usize] += ENTRY + entry.length();
+            bytes[entry.group as usize] += self.entry_bytes() + entry.length();
         }
-        bytes[group as usize] += ENTRY + text;
+        bytes[group as usize] += self.entry_bytes() + text;
         let mut order: Vec<u32> = (0..self.groups.len() as u32).collect();
         order.sort_by_key(|group| std::cmp::Reverse(bytes[*group as usize]));
         let goal = self.most / 4 * 3;
@@ -171,7 +190,9 @@ impl Distinct {
     fn compact(&mut self) {
         self.groups.iter_mut().filter(|group| group.full).for_each(|group| group.count = 0);
         let groups = &self.groups;
-        self.entries.retain(|entry| !groups[entry.group as usize].full);
+        let keep: Vec<bool> =
+            self.entries.iter().map(|entry| !groups[entry.group as usize].full).collect();
+        self.keep_entries(&keep);
         self.entries.shrink_to(self.entries.len() * 5 / 4);
         let old = std::mem::take(&mut self.texts);
         for entry in self.entries.iter_mut().filter(|entry| entry.tag() == Tag::Text) {
@@ -182,6 +203,11 @@ impl Distinct {
             self.texts.extend_from_slice(text);
         }
         self.rehash(self.entries.len());
+    }
+
+    fn keep_entries(&mut self, keep: &[bool]) {
+        retain(&mut self.entries, keep);
+        self.counts.iter_mut().for_each(|counts| retain(counts, keep));
     }
 
     fn rehash(&mut self, entries: usize) {
@@ -209,12 +235,30 @@ impl Distinct {
         })
     }
 
+    /// The values of a group with how often each was there.
+    pub fn counted(&self, group: u32) -> impl Iterator<Item = (Key<'_>, u64)> {
+        let numbers = self.numbers_of(group);
+        numbers.map(|number| {
+            let count = self.counts.as_ref().and_then(|counts| counts.get(number as usize));
+            (self.key(&self.entries[number as usize]), count.copied().unwrap_or(1))
+        })
+    }
+
+    /// Whether numbers go out as floats.
+    pub fn has_floats(&self) -> bool {
+        self.floats
+    }
+
     /// The entries of a group.
     fn of_group(&self, group: u32) -> impl Iterator<Item = &Entry> {
+        self.numbers_of(group).map(|number| &self.entries[number as usize])
+    }
+
+    fn numbers_of(&self, group: u32) -> impl Iterator<Item = u32> {
         let order = self.by_group();
         let from = order.partition_point(|number| self.entries[*number as usize].group < group);
         let count = self.groups.get(group as usize).map_or(0, |group| group.count as usize);
-        order[from..].iter().take(count).map(|number| &self.entries[*number as usize])
+        order[from..].iter().take(count).copied()
     }
 
     fn is_full(&self, group: usize) -> bool {
@@ -249,14 +293,14 @@ impl Distinct {
                 }
             }
         }
-        let mut part = Part::new(Family::of(function), 0);
+        let mut part = Part::new(&AggregateCall::new(function, None));
         let len = groups.len();
         if !floats.is_empty() {
-            let input = Input { groups: &float_rows, len, time: &|_| 0 };
+            let input = Input { groups: &float_rows, len, time: &|_| 0, series: &|_| 0 };
             part.add(&Vector::new(Data::Float(floats)), &input, failures);
         }
         if !ints.is_empty() {
-            let input = Input { groups: &int_rows, len, time: &|_| 0 };
+            let input = Input { groups: &int_rows, len, time: &|_| 0, series: &|_| 0 };
             part.add(&Vector::new(Data::Int { values: ints, unsigned: false }), &input, failures);
         }
         let rows: Vec<u32> = (0..len as u32).collect();
@@ -286,6 +330,7 @@ fn hash(group: u32, key: Key<'_>) -> u64 {
 impl Accumulator for Distinct {
     fn clear(&mut self) {
         self.entries.clear();
+        self.counts.iter_mut().for_each(Vec::clear);
         self.slots.fill(0);
         self.texts.clear();
         self.groups.clear();
@@ -299,7 +344,9 @@ impl Accumulator for Distinct {
 
     fn byte_size(&self) -> usize {
         let order = self.by_group.get().map_or(0, |order| order.capacity() * 4);
+        let counts = self.counts.as_ref().map_or(0, |counts| counts.capacity() * 8);
         self.entries.capacity() * size_of::<Entry>()
+            + counts
             + self.slots.capacity() * 4
             + self.texts.capacity()
             + self.groups.capacity() * size_of::<Group>()
@@ -309,7 +356,9 @@ impl Accumulator for Distinct {
     fn retain(&mut self, keep: &[bool]) {
         self.by_group.take();
         let kept = |group: usize| keep.get(group).copied().unwrap_or(false);
-        self.entries.retain(|entry| kept(entry.group as usize));
+        let keep_entries: Vec<bool> =
+            self.entries.iter().map(|entry| kept(entry.group as usize)).collect();
+        self.keep_entries(&keep_entries);
         let mut next = 0;
         let numbers: Vec<u32> = (0..self.groups.len())
             .map(|group| {
@@ -327,7 +376,7 @@ impl Accumulator for Distinct {
         self.by_group.take();
         grow(&mut self.groups, input.len, Group::default());
         self.floats |= matches!(values.data, Data::Float(_));
-        each_key(values, input.groups, |group, key| self.insert(group as u32, key));
+        each_key(values, input.groups, |group, key| self.insert(group as u32, key, 1));
     }
 
     fn finish(
@@ -338,6 +387,9 @@ impl Accumulator for Distinct {
     ) -> Vector<'_> {
         failures.room +=
             groups.iter().filter(|group| self.is_full(**group as usize)).count() as u64;
+        if self.counts.is_some() {
+            return ranked::finish(self, function, groups);
+        }
         if function == AggregateFunction::Count {
             return integers(groups, false, failures, |group| {
                 let own = self.groups.get(group).copied().unwrap_or_default();
@@ -345,6 +397,10 @@ impl Accumulator for Distinct {
             });
         }
         self.over_numbers(function, groups, failures)
+    }
+
+    fn is_mixed(&self, groups: &[u32]) -> bool {
+        self.counts.is_some() && ranked::is_mixed(self, groups)
     }
 
     fn merge(&mut self, other: &Self, len: usize, to: To<'_>) {
@@ -361,10 +417,11 @@ impl Accumulator for Distinct {
         if given_up {
             self.compact();
         }
-        for entry in &other.entries {
+        for (number, entry) in other.entries.iter().enumerate() {
+            let times = other.counts.as_ref().map_or(1, |counts| counts[number]);
             let group = to.group(entry.group as usize).filter(|group| *group < self.groups.len());
             if let Some(group) = group {
-                self.insert(group as u32, other.key(entry));
+                self.insert(group as u32, other.key(entry), times);
             }
         }
     }
@@ -377,11 +434,15 @@ impl Accumulator for Distinct {
     fn write_group(&self, group: usize, out: &mut Vec<u8>) {
         let own = self.groups.get(group).copied().unwrap_or_default();
         put(out, u64::from(own.count) << 1 | u64::from(own.full));
-        for entry in self.of_group(group as u32) {
+        for number in self.numbers_of(group as u32) {
+            let entry = &self.entries[number as usize];
             out.push(entry.tag() as u8);
             match self.key(entry) {
                 Key::Text(text) => put_text(out, text),
                 Key::Plain(_, bytes) => out.extend_from_slice(&bytes.to_le_bytes()),
+            }
+            if let Some(counts) = &self.counts {
+                put(out, counts[number as usize]);
             }
         }
     }
@@ -409,7 +470,11 @@ impl Accumulator for Distinct {
             {
                 return Err(Broken);
             }
-            self.insert(group as u32, key);
+            let times = if self.counts.is_some() { from.number()? } else { 1 };
+            if times == 0 {
+                return Err(Broken);
+            }
+            self.insert(group as u32, key, times);
         }
         Ok(())
     }

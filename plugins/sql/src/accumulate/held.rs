@@ -152,6 +152,48 @@ impl Held {
     }
 }
 
+/// Values of any kinds as a column: integers beside floats become floats, what does not go together
+/// texts.
+pub fn gathered<'a>(values: Vec<Held>) -> Vector<'a> {
+    let mut kind = Kind::Null;
+    for held in &values {
+        kind = match (kind, held.kind()) {
+            (kind, Kind::Null) => kind,
+            (Kind::Null, other) => other,
+            (a, b) if a == b => a,
+            (Kind::Int, Kind::Float) | (Kind::Float, Kind::Int) => Kind::Float,
+            _ => Kind::Text,
+        };
+    }
+    let n = values.len();
+    let valid = Bits::of(n, |row| values[row] != Held::None);
+    macro_rules! gather {
+        ($($cell:ident($value:ident) => $map:expr),*; $default:expr) => {
+            values.iter().map(|held| match held.cell() {
+                $(Cell::$cell($value, ..) => $map,)*
+                _ => $default,
+            }).collect()
+        };
+    }
+    let data = match kind {
+        Kind::Null | Kind::Any => return Vector::null(),
+        Kind::Bool => Data::Bool(Bits::of(n, |row| values[row] == Held::Bool(true))),
+        Kind::Int => Data::Int {
+            values: gather!(Int(value) => value; 0),
+            unsigned: values.iter().any(|held| matches!(held, Held::UInt(_))),
+        },
+        Kind::Float => Data::Float(gather!(Float(value) => value, Int(value) => value as f64; 0.0)),
+        Kind::Time => Data::Time(gather!(Time(value) => value; 0)),
+        Kind::Interval => Data::Interval(gather!(Interval(value) => value; 0)),
+        Kind::Text => {
+            let text =
+                |held: &Held| Cow::Owned(held.cell().text().unwrap_or_default().into_owned());
+            Data::Text(values.iter().map(text).collect())
+        }
+    };
+    Vector::with(data, (valid.count() < n).then_some(valid))
+}
+
 /// Values of one kind as a column; those of another kind are NULL.
 pub fn column<'a>(values: impl ExactSizeIterator<Item = &'a Held> + Clone) -> Vector<'a> {
     let n = values.len();

@@ -6,16 +6,23 @@
 
 mod approx;
 pub mod codec;
+pub mod counter;
 mod distinct;
 mod ends;
+mod exact;
 mod extreme;
 pub mod held;
+mod histogram;
+mod joined;
 mod kernel;
+mod line;
+mod lists;
 mod moments;
 pub mod numbers;
 pub mod one;
 mod part;
 mod quantiles;
+mod ranked;
 mod registers;
 mod sketch;
 mod state;
@@ -29,6 +36,7 @@ use crate::plan::{AggregateCall, AggregateFunction};
 use crate::statement::NO_GROUP;
 use crate::vector::{Data, Vector};
 use codec::{Broken, Read, Reader, put};
+use counter::Counter;
 use kernel::{To, count, counts, each, grow, retain};
 use part::{Family, Part};
 
@@ -92,6 +100,8 @@ struct Input<'a> {
     len: usize,
     /// The time of a row's point.
     time: &'a dyn Fn(usize) -> i64,
+    /// Tells the series of a row's point from others.
+    series: &'a dyn Fn(usize) -> u64,
 }
 
 /// What the results of a call are read from.
@@ -121,17 +131,16 @@ impl Accumulators {
     pub fn new(calls: &[AggregateCall]) -> Self {
         let mut made = Accumulators::default();
         for call in calls {
-            let family = Family::of_call(call);
             let same = |source: &&Source| {
                 let other = &source.call;
                 source.part.is_some()
                     && (other.input, other.merges) == (call.input, call.merges)
-                    && Family::of_call(other) == family
+                    && Family::is_shared(other, call)
             };
             let known = made.sources.iter().find(same).and_then(|source| source.part);
             let part = known.or_else(|| {
                 call.input?;
-                made.parts.push(Part::new(family, call.distinct.unwrap_or(0)));
+                made.parts.push(Part::new(call));
                 Some(made.parts.len() - 1)
             });
             made.sources.push(Source { call: *call, part, owns: known.is_none() });
@@ -218,13 +227,27 @@ impl Accumulators {
     }
 
     /// Adds values, row by row to `groups`, which lie below [`len`](Self::len); `time` tells the time
-    /// of a row's point.
+    /// of a row's point. All points are of one series.
+    #[cfg(test)]
     pub fn add(
         &mut self,
         aggregate: usize,
         values: &Vector<'_>,
         groups: &[u32],
         time: &dyn Fn(usize) -> i64,
+        failures: &mut Failures,
+    ) {
+        self.add_of_series(aggregate, values, groups, (time, &|_| 0), failures);
+    }
+
+    /// Adds values, row by row to `groups`, which lie below [`len`](Self::len). The functions tell the
+    /// time of a row's point, and a number for its series.
+    pub fn add_of_series(
+        &mut self,
+        aggregate: usize,
+        values: &Vector<'_>,
+        groups: &[u32],
+        (time, series): (&dyn Fn(usize) -> i64, &dyn Fn(usize) -> u64),
         failures: &mut Failures,
     ) {
         let Some(source) = self.sources.get(aggregate).filter(|source| source.owns) else { return };
@@ -234,9 +257,9 @@ impl Accumulators {
         }
         let len = self.rows.len();
         if source.call.merges {
-            merge_states(part, Family::of_call(&source.call), values, groups, len, failures);
+            merge_states(part, &source.call, values, groups, len, failures);
         } else {
-            part.add(values, &Input { groups, len, time }, failures);
+            part.add(values, &Input { groups, len, time, series }, failures);
         }
     }
 
@@ -254,6 +277,14 @@ impl Accumulators {
             }),
             None => counts(&self.rows, groups),
         }
+    }
+
+    /// The counters, each with a number that is the same for all windows of the statement.
+    pub fn counters(&mut self) -> impl Iterator<Item = (u32, &mut Counter)> {
+        self.parts.iter_mut().enumerate().filter_map(|(number, part)| match part {
+            Part::Counter(counter) => Some((number as u32, counter)),
+            _ => None,
+        })
     }
 
     /// Adds what another window of the same aggregates collected. `map` tells the own number of each
@@ -338,7 +369,7 @@ fn states<'a>(groups: &[u32], state: impl Fn(usize, &mut Vec<u8>) -> String) -> 
 /// Adds states that stand in texts. What is none is passed over and counted.
 fn merge_states(
     part: &mut Part,
-    family: Family,
+    call: &AggregateCall,
     values: &Vector<'_>,
     groups: &[u32],
     len: usize,
@@ -348,7 +379,7 @@ fn merge_states(
         failures.state += count(values, groups.len());
         return;
     };
-    each(values, groups, |at, group| match state::read(family, &texts[at]) {
+    each(values, groups, |at, group| match state::read(call, &texts[at]) {
         Ok(other) => part.merge(&other, len, To(Some(&[group as u32]))),
         Err(Broken) => failures.state += 1,
     });

@@ -4,42 +4,46 @@ use super::Input;
 use super::codec::{Read, Reader, put};
 use super::held::{Held, column};
 use super::kernel::To;
-use super::part::{Family, Part};
+use super::part::Part;
 use crate::error::Failures;
-use crate::plan::AggregateFunction;
+use crate::plan::{AggregateCall, AggregateFunction};
 
 /// What a function is read from, over some values.
 pub struct One {
     part: Part,
-    family: Family,
+    function: AggregateFunction,
     /// There is nothing in it yet.
     empty: bool,
 }
 
 impl One {
     pub fn new(function: AggregateFunction) -> One {
-        let family = Family::of(function);
-        One { part: Part::new(family, 0), family, empty: true }
+        One { part: Part::new(&AggregateCall::new(function, None)), function, empty: true }
     }
 
     /// One without values for the same functions.
     pub fn fresh(&self) -> One {
-        One { part: Part::new(self.family, 0), family: self.family, empty: true }
+        One::new(self.function)
     }
 
     pub fn byte_size(&self) -> usize {
         size_of::<One>() + self.part.byte_size()
     }
 
-    /// Adds values of any kinds.
-    pub fn add(&mut self, values: &[&Held], time: i64, failures: &mut Failures) {
+    /// Adds values of any kinds; `time` tells when each was.
+    pub fn add(&mut self, values: &[&Held], time: &dyn Fn(usize) -> i64, failures: &mut Failures) {
         let mut from = 0;
         while from < values.len() {
             let tag = values[from].tag();
             let len = values[from..].iter().take_while(|held| held.tag() == tag).count();
             if tag != 0 {
                 let column = column(values[from..from + len].iter().copied());
-                let input = Input { groups: &vec![0; len], len: 1, time: &|_| time };
+                let input = Input {
+                    groups: &vec![0; len],
+                    len: 1,
+                    time: &|row| time(from + row),
+                    series: &|_| 0,
+                };
                 self.part.add(&column, &input, failures);
                 self.empty = false;
             }

@@ -2,10 +2,15 @@
 
 use super::approx::Approx;
 use super::codec::{Broken, Read, Reader};
+use super::counter::Counter;
 use super::distinct::Distinct;
 use super::ends::Ends;
+use super::exact::Exact;
 use super::extreme::{Extreme, Spread};
+use super::histogram::Histogram;
+use super::joined::Joined;
 use super::kernel::To;
+use super::line::Lines;
 use super::moments::Moments;
 use super::quantiles::Quantiles;
 use super::sum::{Count, Sum};
@@ -30,6 +35,12 @@ pub enum Family {
     Quantiles = 9,
     Approx = 10,
     Distinct = 11,
+    Line = 12,
+    Histogram = 13,
+    Ranked = 14,
+    Exact = 15,
+    Joined = 16,
+    Counter = 17,
 }
 
 impl Family {
@@ -48,12 +59,27 @@ impl Family {
             A::Stddev | A::StddevPop | A::Variance | A::VariancePop => Family::Moments,
             A::Quantile(_) => Family::Quantiles,
             A::ApproxDistinct => Family::Approx,
+            A::Forecast(_) => Family::Line,
+            A::Histogram(_) => Family::Histogram,
+            A::Mode | A::TopK(_) => Family::Ranked,
+            A::ExactQuantile(_) => Family::Exact,
+            A::StringAgg(_) => Family::Joined,
+            A::Increase | A::Rate | A::Delta => Family::Counter,
         }
     }
 
     /// What a call is read from.
     pub fn of_call(call: &AggregateCall) -> Family {
         if call.distinct.is_some() { Family::Distinct } else { Family::of(call.function) }
+    }
+
+    /// Whether both calls are read from the same over one input.
+    pub fn is_shared(a: &AggregateCall, b: &AggregateCall) -> bool {
+        let limits = |call: &AggregateCall| match call.function {
+            AggregateFunction::Histogram(limits) => Some(limits),
+            _ => None,
+        };
+        Family::of_call(a) == Family::of_call(b) && limits(a) == limits(b)
     }
 }
 
@@ -68,6 +94,11 @@ pub enum Part {
     Quantiles(Quantiles),
     Approx(Approx),
     Distinct(Distinct),
+    Line(Lines),
+    Histogram(Box<Histogram>),
+    Exact(Exact),
+    Joined(Joined),
+    Counter(Counter),
 }
 
 macro_rules! each_family {
@@ -82,14 +113,19 @@ macro_rules! each_family {
             Part::Quantiles($inner) => $does,
             Part::Approx($inner) => $does,
             Part::Distinct($inner) => $does,
+            Part::Line($inner) => $does,
+            Part::Histogram($inner) => $does,
+            Part::Exact($inner) => $does,
+            Part::Joined($inner) => $does,
+            Part::Counter($inner) => $does,
         }
     };
 }
 
 impl Part {
-    /// An accumulator without groups. `bytes` bounds what distinct values take.
-    pub fn new(family: Family, bytes: usize) -> Part {
-        match family {
+    /// An accumulator without groups.
+    pub fn new(call: &AggregateCall) -> Part {
+        match Family::of_call(call) {
             Family::Count => Part::Count(Count::default()),
             Family::Sum => Part::Sum(Sum::default()),
             Family::Min => Part::Extreme(Extreme::new(false)),
@@ -100,7 +136,13 @@ impl Part {
             Family::Moments => Part::Moments(Moments::default()),
             Family::Quantiles => Part::Quantiles(Quantiles::default()),
             Family::Approx => Part::Approx(Approx::default()),
-            Family::Distinct => Part::Distinct(Distinct::new(bytes)),
+            Family::Distinct => Part::Distinct(Distinct::new(call.distinct.unwrap_or(0), false)),
+            Family::Line => Part::Line(Lines::default()),
+            Family::Histogram => Part::Histogram(Box::new(Histogram::new(&call.function))),
+            Family::Ranked => Part::Distinct(Distinct::new(call.room, true)),
+            Family::Exact => Part::Exact(Exact::new(call.room)),
+            Family::Joined => Part::Joined(Joined::new(call.room)),
+            Family::Counter => Part::Counter(Counter::new(call.room)),
         }
     }
 
@@ -145,6 +187,11 @@ impl Part {
             (Part::Quantiles(own), Part::Quantiles(other)) => own.merge(other, len, to),
             (Part::Approx(own), Part::Approx(other)) => own.merge(other, len, to),
             (Part::Distinct(own), Part::Distinct(other)) => own.merge(other, len, to),
+            (Part::Line(own), Part::Line(other)) => own.merge(other, len, to),
+            (Part::Histogram(own), Part::Histogram(other)) => own.merge(other, len, to),
+            (Part::Exact(own), Part::Exact(other)) => own.merge(other, len, to),
+            (Part::Joined(own), Part::Joined(other)) => own.merge(other, len, to),
+            (Part::Counter(own), Part::Counter(other)) => own.merge(other, len, to),
             _ => debug_assert!(false, "accumulators of other aggregates cannot be merged"),
         }
     }

@@ -6,6 +6,7 @@
 
 use super::codec::{Broken, Read, Reader};
 use super::part::{Family, Part};
+use crate::plan::AggregateCall;
 
 /// What the states of this form begin with; another form gets another byte.
 const VERSION: u8 = 0xa1;
@@ -69,18 +70,18 @@ pub fn sealed(bytes: &mut Vec<u8>) -> String {
     encode(bytes)
 }
 
-/// Reads a state of that family.
-pub fn read(family: Family, text: &str) -> Read<Part> {
+/// Reads a state of what that call is read from.
+pub fn read(call: &AggregateCall, text: &str) -> Read<Part> {
     let bytes = decode(text)?;
     let (body, sum) = bytes.split_last_chunk::<4>().ok_or(Broken)?;
     if crc32(body) != u32::from_le_bytes(*sum) {
         return Err(Broken);
     }
     let mut from = Reader::new(body);
-    if from.byte()? != VERSION || from.byte()? != family as u8 {
+    if from.byte()? != VERSION || from.byte()? != Family::of_call(call) as u8 {
         return Err(Broken);
     }
-    let mut part = Part::new(family, 0);
+    let mut part = Part::new(call);
     part.read_one(&mut from)?;
     Ok(part)
 }

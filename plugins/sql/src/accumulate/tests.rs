@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use super::*;
-use crate::plan::Share;
+use crate::plan::{Limits, Separator, Share};
 
 mod merging;
 mod sizes;
@@ -57,6 +57,43 @@ fn numbers_by_group() {
     check(A::Last, ["6", "3"]);
     check(A::Variance, ["7", "NULL"]);
     check(A::VariancePop, ["4.666666666666667", "0"]);
+}
+
+#[test]
+fn values_by_how_often_they_are_there() {
+    use AggregateFunction as A;
+    let check = |function, expected: [&str; 2]| {
+        let values = floats(&[1.0, 2.5, 3.0, 1.0, 2.5, 7.0]);
+        let times = [6, 5, 4, 3, 2, 1];
+        assert_eq!(run(function, &[0, 0, 1, 0, 0, 0], values, &times), expected, "{function:?}");
+    };
+    check(A::Mode, ["1", "3"]);
+    let one = "[{\"value\":3,\"count\":1}]";
+    check(A::TopK(2), ["[{\"value\":1,\"count\":2},{\"value\":2.5,\"count\":2}]", one]);
+    check(
+        A::TopK(9),
+        ["[{\"value\":1,\"count\":2},{\"value\":2.5,\"count\":2},{\"value\":7,\"count\":1}]", one],
+    );
+    check(A::ExactQuantile(Share::HALF), ["2.5", "3"]);
+    check(A::StringAgg(Separator::new("-").unwrap()), ["7-2.5-1-2.5-1", "3"]);
+    let limits = Limits::new(&[1.0, 2.5]).unwrap();
+    check(
+        A::Histogram(limits),
+        ["{\"1\":2,\"2.5\":2,\"+Inf\":1}", "{\"1\":0,\"2.5\":0,\"+Inf\":1}"],
+    );
+    assert_eq!(run(A::Mode, &[0], Vector::null(), &[0]), ["NULL", "NULL"]);
+    assert_eq!(run(A::Histogram(limits), &[], floats(&[]), &[]), ["NULL", "NULL"]);
+}
+
+#[test]
+fn limits_rise_and_separators_are_short() {
+    for wrong in [&[][..], &[1.0, 1.0], &[2.0, 1.0], &[0.0; 21], &[f64::INFINITY]] {
+        assert_eq!(Limits::new(wrong), None, "{wrong:?}");
+    }
+    let rising: Vec<f64> = (0..20).map(f64::from).collect();
+    assert_eq!(Limits::new(&rising).unwrap().iter().collect::<Vec<_>>(), rising);
+    assert_eq!(Separator::new("sixteen bytes ok").unwrap().text(), "sixteen bytes ok");
+    assert_eq!(Separator::new("seventeen bytes!!"), None);
 }
 
 #[test]

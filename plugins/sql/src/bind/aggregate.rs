@@ -3,6 +3,7 @@
 use super::err;
 use super::expr::{Binder, Scope};
 use super::names::{aggregate_function, has_aggregate, has_over, is_aggregate, unknown};
+use super::parameters::{keeps_all, usage};
 use crate::ast::{Call, Expr, ExprKind, Scope as ColumnScope};
 use crate::canonical;
 use crate::error::{Area, Result};
@@ -47,11 +48,7 @@ impl Binder {
             return unknown(&call.name, area);
         };
         let name = call.name.as_str();
-        let usage = match name {
-            "quantile" => "expected quantile(x, p), such as quantile(x, 0.95)".to_owned(),
-            "count" => "expected count(x) or count(*)".to_owned(),
-            _ => format!("expected {name}(x)"),
-        };
+        let usage = format!("expected {}", usage(name));
         let (function, arg) = match (call.star, call.args.as_slice()) {
             (true, []) if function == A::Count => {
                 if let Some(at) = call.distinct {
@@ -63,10 +60,12 @@ impl Binder {
                 };
                 return Ok(AggregateCall::new(A::Count, input));
             }
-            (false, [arg, share]) if name == "quantile" => {
-                (A::Quantile(self.share(share, &usage)?), arg)
+            (false, [arg, parameters @ ..]) => {
+                match self.parameter(name, function, parameters, &usage)? {
+                    Some(function) => (function, arg),
+                    None => return err(area, usage),
+                }
             }
-            (false, [arg]) if name != "quantile" => (function, arg),
             _ => return err(area, usage),
         };
         let number = self.input(Some(arg), call.filter.as_deref())?;
@@ -80,6 +79,12 @@ impl Binder {
                 | A::Variance
                 | A::VariancePop
                 | A::Quantile(_)
+                | A::ExactQuantile(_)
+                | A::Forecast(_)
+                | A::Histogram(_)
+                | A::Increase
+                | A::Rate
+                | A::Delta
         );
         let spans = function == A::Spread && matches!(kind, Kind::Time | Kind::Interval);
         if (numbers || function == A::Spread) && !kind.may_be_number() && !spans {
@@ -89,6 +94,12 @@ impl Binder {
             return err(arg.area, "this is a Boolean; expected a number, text or a time");
         }
         let mut wanted = AggregateCall::new(function, Some(number));
+        wanted.room = self.distinct_bytes;
+        if let Some(at) = call.distinct
+            && (keeps_all(function) || matches!(function, A::Forecast(_) | A::Histogram(_)))
+        {
+            return err(at, format!("DISTINCT cannot stand in {name}; {usage}"));
+        }
         // Each of the others is the same over all values as over each once.
         if call.distinct.is_some() && (numbers || function == A::Count) {
             wanted.distinct = Some(self.distinct_bytes);
@@ -109,6 +120,9 @@ impl Binder {
             "merge" => self.merge(inner, *at)?,
             _ => self.plain(inner, *at)?,
         };
+        if keeps_all(inner_call.function) {
+            return err(*at, format!("the state of {} has no bound; {PARTIAL}", inner.name));
+        }
         if inner_call.distinct.is_some() {
             return err(
                 *at,
@@ -131,15 +145,16 @@ impl Binder {
         else {
             return err(name.area, MERGE);
         };
-        let Some(mut function) = aggregate_function(&text.to_lowercase()) else {
+        let text = text.to_lowercase();
+        let Some(function) = aggregate_function(&text) else {
             return err(name.area, format!("there is no aggregate `{text}`; {MERGE}"));
         };
-        let is_quantile = text.eq_ignore_ascii_case("quantile");
-        match (&call.args[2..], is_quantile) {
-            ([], false) => {}
-            ([share], true) => function = A::Quantile(self.share(share, MERGE)?),
-            _ => return err(area, MERGE),
+        if keeps_all(function) {
+            return err(name.area, format!("{text} has no states; {MERGE}"));
         }
+        let Some(function) = self.parameter(&text, function, &call.args[2..], MERGE)? else {
+            return err(area, MERGE);
+        };
         let number = self.input(Some(column), call.filter.as_deref())?;
         let kind = self.kind(&self.inputs[number]);
         if !matches!(kind, Kind::Any | Kind::Null | Kind::Text) {
@@ -152,7 +167,7 @@ impl Binder {
     }
 
     /// The share of a quantile, a constant.
-    fn share(&mut self, expr: &Expr, usage: &str) -> Result<Share> {
+    pub fn share(&mut self, expr: &Expr, usage: &str) -> Result<Share> {
         let node = self.bind(expr, Scope::Point { clause: "a quantile's share" })?;
         let share = match node {
             Node::Const(Const::Float(value)) => Share::new(value),

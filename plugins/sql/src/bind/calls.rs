@@ -49,6 +49,12 @@ impl Binder {
                     "the window stands in GROUP BY; its columns are window_start() and window_end()",
                 );
             }
+            crate::ast::ARRAY => {
+                return err(
+                    area,
+                    "a list stands in histogram(x, ARRAY[1, 5, 10]); elsewhere write x IN (1, 5, 10)",
+                );
+            }
             "regexp_replace" => return self.regexp_replace(call, area, scope),
             "regexp_extract" => return self.regexp_extract(call, area, scope),
             _ => {}
@@ -84,6 +90,7 @@ impl Binder {
             args.push(node);
         }
         self.units(signature.function, &args, call, area)?;
+        zone(signature.function, &args, call)?;
         Ok(Node::Call(signature.function, args))
     }
 
@@ -168,6 +175,27 @@ impl Binder {
         self.expect(&value_node, value.area, &[Kind::Text], "text")?;
         Ok(Node::Extract { value: value_node, pattern: regex, group })
     }
+}
+
+/// A time zone is a constant that the system knows.
+fn zone(function: Function, args: &[Node], call: &Call) -> Result<()> {
+    let at = match function {
+        Function::DateTrunc | Function::Extract => 2,
+        Function::DateBin => 3,
+        _ => return Ok(()),
+    };
+    let (Some(node), Some(expr)) = (args.get(at), call.args.get(at)) else { return Ok(()) };
+    let Node::Const(Const::Text(name)) = node else {
+        return err(expr.area, "expected a quoted time zone, such as 'Europe/Berlin'");
+    };
+    if functions::dates::zone(name).is_some() {
+        return Ok(());
+    }
+    let hint = match functions::dates::zone("Europe/Berlin") {
+        Some(_) => "expected a name such as 'Europe/Berlin'",
+        None => "there are none in /usr/share/zoneinfo: install the package tzdata",
+    };
+    err(expr.area, format!("`{name}` is no time zone that this system knows; {hint}"))
 }
 
 /// The text of a literal.

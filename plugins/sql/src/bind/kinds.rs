@@ -120,13 +120,29 @@ impl Binder {
         }
         match call.function {
             A::Count | A::ApproxDistinct => Kind::Int,
-            A::Avg | A::Stddev | A::StddevPop | A::Variance | A::VariancePop | A::Quantile(_) => {
-                Kind::Float
-            }
+            A::Avg
+            | A::Stddev
+            | A::StddevPop
+            | A::Variance
+            | A::VariancePop
+            | A::Quantile(_)
+            | A::ExactQuantile(_)
+            | A::Forecast(_)
+            | A::Rate => Kind::Float,
+            A::Histogram(_) | A::TopK(_) | A::StringAgg(_) => Kind::Text,
             // What a state holds is seen when it is read.
             _ if call.merges => Kind::Any,
             A::Spread if input == Kind::Time => Kind::Interval,
-            A::Sum | A::Spread | A::Min | A::Max | A::First | A::Last | A::AnyValue => input,
+            A::Sum
+            | A::Spread
+            | A::Min
+            | A::Max
+            | A::First
+            | A::Last
+            | A::AnyValue
+            | A::Mode
+            | A::Increase
+            | A::Delta => input,
         }
     }
 }

@@ -9,6 +9,7 @@ mod join;
 mod kinds;
 pub mod names;
 mod over;
+mod parameters;
 mod rows;
 mod source;
 mod table;

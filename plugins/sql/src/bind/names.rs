@@ -6,7 +6,7 @@ use super::err;
 use crate::ast::{Call, Expr, ExprKind};
 use crate::error::{Area, Result};
 use crate::eval::functions;
-use crate::plan::{AggregateFunction, Share};
+use crate::plan::{AggregateFunction, Limits, Separator, Share};
 
 const AGGREGATES: &[(&str, AggregateFunction)] = &[
     ("count", AggregateFunction::Count),
@@ -28,28 +28,19 @@ const AGGREGATES: &[(&str, AggregateFunction)] = &[
     ("quantile", AggregateFunction::Quantile(Share::HALF)),
     ("median", AggregateFunction::Quantile(Share::HALF)),
     ("approx_distinct", AggregateFunction::ApproxDistinct),
+    ("forecast", AggregateFunction::Forecast(0)),
+    ("histogram", AggregateFunction::Histogram(Limits::NONE)),
+    ("mode", AggregateFunction::Mode),
+    ("topk", AggregateFunction::TopK(0)),
+    ("exact_quantile", AggregateFunction::ExactQuantile(Share::HALF)),
+    ("string_agg", AggregateFunction::StringAgg(Separator::NONE)),
+    ("increase", AggregateFunction::Increase),
+    ("rate", AggregateFunction::Rate),
+    ("delta", AggregateFunction::Delta),
 ];
 
 /// Functions that are known by name and do not run.
-const NOT_YET: &[&str] = &[
-    "exact_quantile",
-    "mode",
-    "topk",
-    "histogram",
-    "rate",
-    "increase",
-    "delta",
-    "string_agg",
-    "forecast",
-    "rank",
-    "dense_rank",
-    "percent_rank",
-    "cume_dist",
-    "ntile",
-    "nth_value",
-    "md5",
-    "sha256",
-];
+const NOT_YET: &[&str] = &["rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "nth_value"];
 
 /// Functions that need OVER, with the form that works.
 pub const WINDOW_FUNCTIONS: &[(&str, &str)] = &[
@@ -62,7 +53,7 @@ pub const WINDOW_FUNCTIONS: &[(&str, &str)] = &[
 /// What is read from the states of other aggregates, or emits them.
 const OF_STATES: &[&str] = &["partial", "merge"];
 
-/// The function of that name; what `quantile` asks for is told by its arguments.
+/// The function of that name; what functions such as `quantile` ask for is told by their arguments.
 pub fn aggregate_function(name: &str) -> Option<AggregateFunction> {
     AGGREGATES.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)
 }
@@ -204,8 +195,11 @@ pub fn unknown<T>(name: &str, area: Area) -> Result<T> {
     if NOT_YET.contains(&name) {
         return err(area, format!("{name} is not supported yet"));
     }
-    let mut names: Vec<&str> =
-        functions::CATALOGUE.iter().flat_map(|s| s.names.iter().copied()).collect();
+    let mut names: Vec<&str> = functions::CATALOGUE
+        .iter()
+        .filter(|s| !s.is_operator())
+        .flat_map(|s| s.names.iter().copied())
+        .collect();
     names.extend(AGGREGATES.iter().map(|(name, _)| *name));
     names.extend(OF_STATES);
     names.extend(WINDOW_FUNCTIONS.iter().map(|(name, _)| *name));

@@ -178,6 +178,15 @@ impl Binder {
         let name = call.name.as_str();
         if aggregate_function(name).is_some() {
             let AggregateCall { function, input, .. } = self.plain(call, area)?;
+            if super::parameters::keeps_all(function) {
+                return err(
+                    area,
+                    format!(
+                        "{name} cannot stand before OVER, for it keeps every value; the form that works is {} with GROUP BY time('10s')",
+                        super::parameters::usage(name)
+                    ),
+                );
+            }
             return Ok(OverCall { function: OverFunction::Aggregate(function), input, frame });
         }
         if matches!(name, "partial" | "merge") {

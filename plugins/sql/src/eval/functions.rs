@@ -1,5 +1,8 @@
 //! The scalar functions: names, arguments, results, kernels.
 
+pub mod dates;
+mod hashes;
+mod json;
 mod texts;
 
 use std::borrow::Cow;
@@ -111,10 +114,14 @@ functions! {
     Repeat ["repeat"] [Text, Int] 2 => Text,
     LPad ["lpad"] [Text, Int, Text] 2 => Text,
     RPad ["rpad"] [Text, Int, Text] 2 => Text,
+    JsonGet ["->"] [Text, Any] 2 => Text,
+    JsonText ["->>"] [Text, Any] 2 => Text,
+    Md5 ["md5"] [Text] 1 => Text,
+    Sha256 ["sha256"] [Text] 1 => Text,
     Now ["now", "current_timestamp"] [] 0 => Time,
-    DateTrunc ["date_trunc"] [Text, Time] 2 => Time,
-    DateBin ["date_bin", "time_bucket"] [Interval, Time, Time] 2 => Time,
-    Extract ["extract", "date_part"] [Text, Time] 2 => Float,
+    DateTrunc ["date_trunc"] [Text, Time, Text] 2 => Time,
+    DateBin ["date_bin", "time_bucket"] [Interval, Time, Time, Text] 2 => Time,
+    Extract ["extract", "date_part"] [Text, Time, Text] 2 => Float,
     ToUnixTime ["to_unixtime", "unix_timestamp"] [Time] 1 => Float,
     FromUnixTime ["from_unixtime", "to_timestamp"] [Number] 1 => Time,
 }
@@ -127,6 +134,9 @@ pub fn find(name: &str) -> Option<&'static Signature> {
 impl Signature {
     /// How it is called, for errors: `round(number [, integer])`.
     pub fn usage(&self) -> String {
+        if self.is_operator() {
+            return format!("text {0} 'key' or text {0} place", self.names[0]);
+        }
         let mut out = format!("{}(", self.names[0]);
         for (at, arg) in self.args.iter().enumerate() {
             let word = match arg {
@@ -145,6 +155,11 @@ impl Signature {
             out.push_str(if optional { "]" } else { "" });
         }
         out + ")"
+    }
+
+    /// Whether its name stands between its arguments.
+    pub fn is_operator(&self) -> bool {
+        self.names[0].starts_with('-')
     }
 
     /// What the argument at that place must be; `None` if there is no such place.
@@ -247,6 +262,8 @@ pub fn call<'a>(
             _ => mismatch(args[0].validity(n), n, cx),
         },
         F::FromUnixTime => from_unix_time(&args[0], n, cx),
+        F::JsonGet | F::JsonText => json::call(function, &args, n, cx),
+        F::Md5 | F::Sha256 => hashes::call(function, &args, n, cx),
         _ => texts::call(function, &args, n, cx),
     }
 }
@@ -393,7 +410,8 @@ fn date_part<'a>(
     n: usize,
     cx: &mut Context,
 ) -> Vector<'a> {
-    let [unit, time] = args else { return Vector::null() };
+    let [unit, time, ..] = args else { return Vector::null() };
+    let Some(zone) = zone_of(args.get(2)) else { return Vector::null() };
     let time = literal_as(time, Kind::Time, cx);
     let valid = both(&unit.validity(n), &time.validity(n));
     let (Data::Text(units), Data::Time(times)) = (&unit.data, &time.data) else {
@@ -403,14 +421,32 @@ fn date_part<'a>(
     let (u, t) = ((units.as_slice(), unit.constant), (times.as_slice(), time.constant));
     if function == Function::Extract {
         let (values, valid) = zip(u, t, valid, n, cx, |unit: &str, nanos| {
-            time::extract(unit, nanos).ok_or(Fault::Domain)
+            let part = match &zone {
+                Some(zone) => dates::extract(unit, nanos, zone),
+                None => time::extract(unit, nanos),
+            };
+            part.ok_or(Fault::Domain)
         });
         return Vector::with(Data::Float(values), valid);
     }
     let (values, valid) = zip(u, t, valid, n, cx, |unit: &str, nanos| {
-        time::truncate(unit, nanos).ok_or(Fault::Domain)
+        let cut = match &zone {
+            Some(zone) => dates::truncate(unit, nanos, zone),
+            None => time::truncate(unit, nanos),
+        };
+        cut.ok_or(Fault::Domain)
     });
     Vector::with(Data::Time(values), valid)
+}
+
+/// The zone that a constant names, which was found when the statement was bound: none of no argument, and
+/// nothing at all if it is gone.
+fn zone_of(name: Option<&Vector<'_>>) -> Option<Option<jiff::tz::TimeZone>> {
+    match name.map(|name| name.cell(0)) {
+        None => Some(None),
+        Some(crate::vector::Cell::Text(name)) => dates::zone(name).map(Some),
+        Some(_) => None,
+    }
 }
 
 fn literal_as<'a>(a: &Vector<'a>, kind: Kind, cx: &mut Context) -> Vector<'a> {
@@ -420,6 +456,7 @@ fn literal_as<'a>(a: &Vector<'a>, kind: Kind, cx: &mut Context) -> Vector<'a> {
 /// The beginning of the stretch of that length, counted from the epoch or an origin, that holds the
 /// time.
 fn date_bin<'a>(args: &[Vector<'a>], n: usize, cx: &mut Context) -> Vector<'a> {
+    let Some(zone) = zone_of(args.get(3)) else { return Vector::null() };
     let step = literal_as(&args[0], Kind::Interval, cx);
     let time = literal_as(&args[1], Kind::Time, cx);
     let origin = args.get(2).map_or_else(
@@ -438,6 +475,9 @@ fn date_bin<'a>(args: &[Vector<'a>], n: usize, cx: &mut Context) -> Vector<'a> {
         let from = origins[origin.place(row)];
         if step <= 0 {
             return Err(Fault::Domain);
+        }
+        if let Some(zone) = &zone {
+            return dates::bin(step, at, from, zone).ok_or(Fault::Domain);
         }
         let into = (i128::from(at) - i128::from(from)).rem_euclid(i128::from(step));
         i64::try_from(i128::from(at) - into).map_err(|_| Fault::Overflow)

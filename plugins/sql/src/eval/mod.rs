@@ -2,7 +2,7 @@
 //! the operands are looked at once, then a loop runs over all rows.
 
 pub mod arith;
-mod cast;
+pub mod cast;
 pub mod compare;
 pub mod functions;
 pub mod like;

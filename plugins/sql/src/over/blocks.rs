@@ -31,7 +31,7 @@ impl Blocks {
     }
 
     pub fn push(&mut self, value: &Held, time: i64, failures: &mut Failures) {
-        self.back.add(&[value], time, failures);
+        self.back.add(&[value], &|_| time, failures);
     }
 
     /// The view's first row leaves.
@@ -64,7 +64,7 @@ impl Blocks {
     fn of(&self, view: &View<'_>, from: u64, to: u64) -> One {
         let mut one = self.back.fresh();
         let values: Vec<&Held> = (from..to).map(|row| view.get(row)).collect();
-        one.add(&values, 0, &mut Failures::default());
+        one.add(&values, &|at| view.time(from + at as u64), &mut Failures::default());
         one
     }
 

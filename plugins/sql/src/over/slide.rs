@@ -27,7 +27,7 @@ pub enum Family {
     Best(Order),
     Spread,
     Moments,
-    /// Sketches: quantiles, numbers of different values.
+    /// Sketches: quantiles, numbers of different values; lines and histograms.
     Blocks(AggregateFunction),
     /// The value of the first row, for a frame without a start.
     Opening,
@@ -47,7 +47,17 @@ impl Family {
             A::Stddev | A::StddevPop | A::Variance | A::VariancePop => Family::Moments,
             // All quantiles share one.
             A::Quantile(_) => Family::Blocks(A::Quantile(crate::plan::Share::HALF)),
-            A::ApproxDistinct => Family::Blocks(function),
+            A::Forecast(_) => Family::Blocks(A::Forecast(0)),
+            // Those that keep every value do not stand here.
+            A::ApproxDistinct
+            | A::Histogram(_)
+            | A::Mode
+            | A::TopK(_)
+            | A::ExactQuantile(_)
+            | A::StringAgg(_)
+            | A::Increase
+            | A::Rate
+            | A::Delta => Family::Blocks(function),
         }
     }
 }

@@ -10,6 +10,7 @@ mod aggregates;
 mod bounds;
 mod checkpoint;
 mod closing;
+mod counters;
 mod fluent;
 mod hop;
 mod join;

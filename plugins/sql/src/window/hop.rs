@@ -25,6 +25,14 @@ use crate::statement::{NO_GROUP, Settings};
 /// Accumulators that are kept for new panes and windows.
 const SPARE: usize = 2;
 
+/// A pane is given up: its counters' last values stay.
+fn remember(shared: &mut Shared, content: &mut Accumulators) {
+    if shared.memory.is_used() {
+        let groups = content.groups(false);
+        shared.memory.after(content, &groups, &shared.groups.table);
+    }
+}
+
 /// Hopping windows.
 pub struct Hop {
     pub(super) panes: Hops<Accumulators>,
@@ -83,11 +91,12 @@ impl Hop {
         if !ready.correction {
             shared.lag = now.saturating_sub(ready.span.end).max(0);
         }
-        let content = self.merged(ready, aggregate);
+        let mut content = self.merged(ready, aggregate);
         let groups = match ready.correction {
             true => self.panes.take_changed(ready.window),
             false => content.groups(false),
         };
+        shared.memory.before(&mut content, &groups, &shared.groups.table);
         let delivery: Option<Delivery> = self.panes.take_delivery(ready.window);
         if restart && !ready.correction {
             self.panes.restart(ready.window);
@@ -99,8 +108,9 @@ impl Hop {
     }
 
     fn recycle_panes(&mut self, shared: &mut Shared) {
-        while let Some(content) = self.panes.take_freed() {
+        while let Some(mut content) = self.panes.take_freed() {
             shared.groups.stale = true;
+            remember(shared, &mut content);
             self.freed = true;
             self.spare.keep([content]);
         }

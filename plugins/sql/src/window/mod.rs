@@ -8,6 +8,7 @@
 //! - `hop`: windows that overlap; a point is added to its pane once.
 //! - `session`: windows that last until a group is silent.
 //! - `rows`: so many points of a group.
+//! - `memory`: the last values of counters, across windows.
 //! - `merging`: windows that several threads collected.
 //! - `grouping`, `emission`, `slots`, `spare`: the tables of groups, rows that are made, accumulators
 //!   that are counted by window instead of by group, and those that are kept for new windows.
@@ -15,6 +16,7 @@
 mod emission;
 mod grouping;
 mod hop;
+mod memory;
 mod merging;
 mod placing;
 mod rows;
@@ -38,6 +40,7 @@ use crate::statement::{Counts, Late, Relief, SeriesInfo, Settings};
 use crate::vector::Vector;
 use emission::Writer;
 use grouping::Grouping;
+use memory::Memory;
 pub use merging::Mapping;
 
 /// Rows that one call emits, so that buffers can drain before the next one goes on.
@@ -68,9 +71,18 @@ pub type MakePoints<'f, 'a> = &'f dyn Fn(&'a [u32]) -> Points<'a>;
 struct Shared {
     groups: Grouping,
     writer: Writer,
+    memory: Memory,
     late: Late,
     /// How long after its end the last window was emitted, nanoseconds.
     lag: i64,
+}
+
+impl Shared {
+    /// Lets counters of a window's groups go on from the windows before, and remembers where they are.
+    fn through_windows(&mut self, content: &mut Accumulators, groups: &[u32]) {
+        self.memory.before(content, groups, &self.groups.table);
+        self.memory.after(content, groups, &self.groups.table);
+    }
 }
 
 /// A form of window.
@@ -182,7 +194,8 @@ impl WindowState {
         };
         let writer = Writer::new(aggregate, name, origin, settings.stamp_end);
         let groups = Grouping::new(settings);
-        WindowState { form, shared: Shared { groups, writer, late: settings.late, lag: 0 } }
+        let memory = Memory::new(aggregate, settings.max_groups);
+        WindowState { form, shared: Shared { groups, writer, memory, late: settings.late, lag: 0 } }
     }
 
     /// The source of the results.
@@ -242,7 +255,9 @@ impl WindowState {
 
     /// Bytes of memory held.
     pub fn byte_size(&mut self) -> usize {
-        self.form.byte_size() + self.shared.groups.byte_size() + self.shared.writer.byte_size()
+        let Shared { groups, writer, memory, .. } = &self.shared;
+        let shared = groups.byte_size() + writer.byte_size() + memory.byte_size();
+        self.form.byte_size() + shared
     }
 
     /// Gives back the memory that no open window needs; whether groups were forgotten.
@@ -269,6 +284,9 @@ impl WindowState {
             Relief::Oldest => self.form.shed(&mut self.shared, results, false),
             Relief::All => self.form.shed(&mut self.shared, results, true),
         }
+        if matches!(relief, Relief::Oldest | Relief::All) {
+            self.shared.memory.relieve(relief == Relief::All);
+        }
         self.form.reclaim(&mut self.shared, results);
         self.release();
         // What closed early is counted there.
@@ -279,6 +297,7 @@ impl WindowState {
     pub fn write(&self, out: &mut Vec<u8>) {
         self.shared.groups.table.write(out);
         self.form.write(out);
+        self.shared.memory.write(out);
     }
 
     /// Reads what was written, where there is no window. `aggregate` is the same as then.
@@ -286,7 +305,8 @@ impl WindowState {
         let groups = &mut self.shared.groups;
         groups.table.read(from)?;
         groups.stale = true;
-        self.form.read(aggregate, now, groups.table.len(), from)
+        self.form.read(aggregate, now, groups.table.len(), from)?;
+        self.shared.memory.read(from)
     }
 
     /// Adds points of one shape.
@@ -341,7 +361,9 @@ impl WindowState {
 
     /// Emits the windows that are due; whether groups were numbered anew.
     pub fn close(&mut self, results: &mut Results<'_>, now: i64, closing: Closing) -> bool {
-        self.form.close(&mut self.shared, results, now, closing)
+        let changed = self.form.close(&mut self.shared, results, now, closing);
+        results.counts.forgotten += self.shared.memory.take_forgotten();
+        changed
     }
 }
 
@@ -375,7 +397,11 @@ fn accumulate(
         for (aggregate, call) in results.aggregate.aggregates.iter().enumerate() {
             if call.input == Some(number) {
                 let time = |row: usize| table[points.rows[row] as usize].time;
-                content.add(aggregate, &values, groups, &time, &mut results.cx.failures);
+                let series = |row: usize| {
+                    points.batch.series(table[points.rows[row] as usize].series).hash()
+                };
+                let failures = &mut results.cx.failures;
+                content.add_of_series(aggregate, &values, groups, (&time, &series), failures);
             }
         }
     }

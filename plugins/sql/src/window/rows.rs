@@ -130,6 +130,8 @@ impl Rows {
             Closed { group, slot, more: Vec::new(), span, delivery: Delivery::join(deliveries) }
         };
         let mut closed: Vec<Closed> = self.done.drain(..).map(closed).collect();
+        let slots = closed.iter().map(|window| (window.slot, window.group));
+        shared.memory.through(&mut self.slots.content, slots, &shared.groups.table);
         self.slots.emit(shared, results, &mut closed);
         if self.windows == 0 {
             self.slots.content.clear();

@@ -99,9 +99,10 @@ impl Tumbling {
     fn begin(&mut self, shared: &mut Shared, ready: Ready, now: i64) -> Option<Emission> {
         shared.lag = now.saturating_sub(ready.span.end).max(0);
         let delivery = self.windows.take_delivery(ready.slot);
-        let content = self.windows.done(ready.slot)?;
+        let mut content = self.windows.done(ready.slot)?;
         shared.groups.stale = true;
         let groups = content.groups(false);
+        shared.through_windows(&mut content, &groups);
         Some(Emission::new(ready.span, content, groups, &shared.groups.table, delivery))
     }
 
@@ -117,8 +118,9 @@ impl Tumbling {
         }
         let delivery = self.windows.take_delivery(ready.slot);
         let Some(place) = self.windows.content(ready.slot) else { return };
-        let content = std::mem::take(place);
+        let mut content = std::mem::take(place);
         let groups = content.groups(ready.correction);
+        shared.through_windows(&mut content, &groups);
         let table = &shared.groups.table;
         let emission = Emission::new(ready.span, content, groups, table, delivery);
         let content = emission.finish(shared, results);

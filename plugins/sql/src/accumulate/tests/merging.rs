@@ -38,6 +38,15 @@ pub fn functions() -> Vec<AggregateFunction> {
         share(0.5),
         share(0.99),
         A::ApproxDistinct,
+        A::Forecast(7),
+        A::Histogram(Limits::new(&[-10.0, 0.0, 0.5, 100.0]).unwrap()),
+        A::Mode,
+        A::TopK(3),
+        A::ExactQuantile(Share::new(0.9).unwrap()),
+        A::StringAgg(Separator::new(", ").unwrap()),
+        A::Increase,
+        A::Rate,
+        A::Delta,
     ]
 }
 

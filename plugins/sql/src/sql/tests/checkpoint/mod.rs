@@ -68,6 +68,25 @@ fn windows_go_on_after_a_crash() {
 }
 
 #[test]
+fn counters_go_on_after_a_restart() {
+    let query =
+        "CREATE STREAM s AS SELECT host, increase(v) AS up FROM m GROUP BY time('10s'), host";
+    let host = host();
+    {
+        let mut s = stage_on(&host, "", query);
+        s.feed(1, &["m,host=a v=1i 0", "m,host=a v=5i 1"]);
+        assert_eq!(s.tick(11), ["s,host=a up=4i 0"]);
+        s.feed(12, &["m,host=a v=6i 12"]);
+        assert_eq!(s.stop(18), [""; 0]);
+    }
+    let mut s = stage_on(&host, "", query);
+    s.feed(40, &["m,host=a v=2i 41"]);
+    let mut made = s.tick(60);
+    made.extend(s.tick(80));
+    assert_eq!(made, ["s,host=a up=1i 10", "s,host=a up=2i 40"]);
+}
+
+#[test]
 fn a_window_waits_for_its_sources_as_long_as_idle() {
     let host = host();
     stop_with_an_open_window(&host);
