@@ -5,6 +5,7 @@
 //! - [`config`]: the options of a plugin.
 //! - [`abi`]: what crosses between the agent and a library. Authors need not look at it.
 //! - [`testkit`]: what tests of plugins need.
+//! - [`time`]: times as text and numbers, by the formats that Telegraf's options name.
 //! - [`window`]: windows in event time and tables of groups, for stages that have a memory.
 
 #[allow(unsafe_code)]
@@ -13,4 +14,5 @@ pub mod batch;
 pub mod config;
 pub mod plugin;
 pub mod testkit;
+pub mod time;
 pub mod window;

@@ -148,11 +148,12 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
     },
     Subcommand {
         words: &["sql"],
-        arguments: "STATEMENT [FILE...]",
+        arguments: "STATEMENT [[NAME=]FILE...]",
         summary: "run a statement over files or standard input",
         doc: "Runs the statements, separated by `;`, as the sql processor would, and prints the rows \
               of the last one. Without files, or for `-`, it reads standard input. Several files are \
-              read in the order of time. The clock is the time of the points: windows close when all \
+              read in the order of time, as one stream; the points of NAME=FILE are those of a \
+              measurement of that name. The clock is the time of the points: windows close when all \
               files are past them, and now() is as it was then; all close at the end. The exit status \
               is 1 if something did not work, 2 if the command line is wrong, 3 if input was left \
               out (refused lines, points that came too late for their window), 130 after Ctrl-C.",
@@ -165,6 +166,8 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
             "name",
             "tags",
             "time",
+            "types",
+            "follow",
             "option",
             "plugin-directory",
         ],

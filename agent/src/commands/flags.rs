@@ -178,8 +178,9 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         name: "input",
         value: Some("FORMAT"),
-        doc: "How the input is written: influx (line protocol) or json. Without it each file's name \
-              tells (.influx, .lp, .json, .jsonl, .ndjson), else its first bytes.",
+        doc: "How the input is written: influx (line protocol), json or csv. Without it each file's \
+              name tells (.influx, .lp, .json, .jsonl, .ndjson, .csv, .tsv), else its first bytes. \
+              gzip and zstd are unpacked whatever the name.",
         set: |options, value| options.sql.set_input(&text(value)?),
     },
     Flag {
@@ -220,7 +221,8 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         name: "name",
         value: Some("MEASUREMENT"),
-        doc: "For JSON: the measurement, as FROM names it. Without it: json.",
+        doc: "For JSON and CSV: the measurement, as FROM names it, of files without one of their own. \
+              Without it: json, csv.",
         set: |options, value| {
             options.sql.name = Some(text(value)?);
             Ok(())
@@ -229,8 +231,8 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         name: "tags",
         value: Some("KEYS"),
-        doc: "For JSON: keys of tags, as globs, separated by commas. Nested keys are joined by `_`. \
-              May be repeated.",
+        doc: "For JSON and CSV: keys of tags, as globs, separated by commas. Nested keys are joined by \
+              `_`. May be repeated.",
         set: |options, value| {
             options.sql.add_tags(&text(value)?);
             Ok(())
@@ -239,10 +241,28 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         name: "time",
         value: Some("KEY[:FORMAT]"),
-        doc: "For JSON: the key of the time. FORMAT is s, ms, us, ns, rfc3339, or a layout in Go's \
-              notation; without it the first record tells. Without --time all points have the time \
-              at which the command began.",
+        doc: "For JSON and CSV: the key of the time. FORMAT is s, ms, us, ns, rfc3339, or a layout in \
+              Go's notation; without it the first record tells. Without --time a column of CSV that is \
+              called time is it, else all points have the time at which the command began.",
         set: |options, value| options.sql.set_time(&text(value)?),
+    },
+    Flag {
+        name: "types",
+        value: Some("COLUMN=KIND"),
+        doc: "For CSV: kinds of columns, integer, float, boolean or text, separated by commas. May be \
+              repeated. Without it the first cells of a column show its kind.",
+        set: |options, value| options.sql.add_types(&text(value)?),
+    },
+    Flag {
+        name: "follow",
+        value: None,
+        doc: "Go on reading what is appended to the files, also when they are cut off or replaced. \
+              Windows close by the clock then, as in the agent. Ctrl-C ends it in order: the windows \
+              that are open are printed.",
+        set: |options, _| {
+            options.sql.follow = true;
+            Ok(())
+        },
     },
     Flag {
         name: "option",

@@ -7,7 +7,6 @@ mod number;
 mod slots;
 #[cfg(test)]
 mod testing;
-mod time;
 
 headwater_plugin_api::family! {
     name: "formats",

@@ -1,13 +1,24 @@
 //! What a file is, if nobody says: from its name, else from its first bytes.
 
 use super::request::{Format, RFC3339};
+use super::{csv, packing};
+
+/// A date in Go's notation.
+const DATE: &str = "2006-01-02";
 
 /// What a file was taken for, and by what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guess {
     pub format: Format,
+    /// By its first bytes, not by its name.
+    pub by_bytes: bool,
+}
+
+impl Guess {
     /// `its name` or `its first bytes`.
-    pub by: &'static str,
+    pub fn by(&self) -> &'static str {
+        if self.by_bytes { "its first bytes" } else { "its name" }
+    }
 }
 
 /// Endings of names, without the dot.
@@ -17,34 +28,42 @@ const ENDINGS: &[(&str, Format)] = &[
     ("ndjson", Format::Json),
     ("influx", Format::Influx),
     ("lp", Format::Influx),
-];
-
-/// How compressed files begin, and what unpacks them.
-const PACKED: &[(&[u8], &str)] = &[
-    (b"\x1f\x8b", "zcat"),
-    (b"\x28\xb5\x2f\xfd", "zstdcat"),
-    (b"\xfd7zXZ\0", "xzcat"),
-    (b"BZh", "bzcat"),
+    ("csv", Format::Csv),
+    ("tsv", Format::Csv),
 ];
 
 /// What the file of that name is, which begins so.
-///
-/// # Errors
-/// It is compressed.
-pub fn format(name: &str, head: &[u8]) -> Result<Guess, String> {
-    if let Some((_, tool)) = PACKED.iter().find(|(magic, _)| head.starts_with(magic)) {
-        return Err(format!("it is compressed; unpack it: {tool} {name} | headwater sql ..."));
-    }
-    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+pub fn format(name: &str, head: &[u8]) -> Guess {
+    let ending = ending(packing::without_ending(name));
     if let Some((_, format)) = ENDINGS.iter().find(|(known, _)| Some(*known) == ending.as_deref()) {
-        return Ok(Guess { format: *format, by: "its name" });
+        return Guess { format: *format, by_bytes: false };
     }
-    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    let head = without_mark(head).trim_ascii_start();
+    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let format = match head.first() {
         Some(b'{' | b'[') => Format::Json,
+        // Line protocol cannot do without one.
+        _ if !line.contains(&b'=') && csv::delimiter(line).is_some() => Format::Csv,
         _ => Format::Influx,
     };
-    Ok(Guess { format, by: "its first bytes" })
+    Guess { format, by_bytes: true }
+}
+
+/// What separates the cells of a CSV file of that name, which begins so.
+pub fn delimiter(name: &str, head: &[u8]) -> u8 {
+    match ending(packing::without_ending(name)).as_deref() {
+        Some("tsv") => b'\t',
+        _ => csv::delimiter(without_mark(head)).unwrap_or(b','),
+    }
+}
+
+fn ending(name: &str) -> Option<String> {
+    name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase())
+}
+
+/// Without the mark that some programs put at the beginning of UTF-8.
+pub fn without_mark(head: &[u8]) -> &[u8] {
+    head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head)
 }
 
 /// How the time under a key is written, in the words of the JSON parser, as far as the first value of
@@ -70,23 +89,43 @@ pub fn time_format(head: &[u8], key: &str) -> Result<String, String> {
     let value = value.strip_prefix('"').unwrap_or(value);
     let end = value.find(['"', ',', '}', '\n']).unwrap_or(value.len());
     let value = value[..end].trim();
+    match time_form(value, is_text) {
+        Some(form) => Ok(form),
+        None => refused(&format!("{value:?} is no time of a known form")),
+    }
+}
+
+/// How a time is written, in the words of the parsers: a number of seconds or parts of it, or a form of
+/// RFC 3339, perhaps without a zone, or the date alone.
+pub fn time_form(value: &str, is_text: bool) -> Option<String> {
     let digits = value.strip_prefix('-').unwrap_or(value);
     let whole = digits.split_once('.').map_or(digits, |(whole, _)| whole);
     if !whole.is_empty() && whole.bytes().all(|byte| byte.is_ascii_digit()) {
         // Seconds have ten digits from 2001 to 2286, and each unit three more.
-        return Ok(match whole.len() {
+        let unit = match whole.len() {
             ..=11 => "unix",
             12..=14 => "unix_ms",
             15..=17 => "unix_us",
             _ => "unix_ns",
-        }
-        .to_owned());
+        };
+        return Some(unit.to_owned());
+    }
+    let is_date = |text: &str| {
+        let bytes = text.as_bytes();
+        bytes.len() == DATE.len()
+            && bytes.iter().enumerate().all(|(at, byte)| match at {
+                4 | 7 => *byte == b'-',
+                _ => byte.is_ascii_digit(),
+            })
+    };
+    if is_text && is_date(value) {
+        return Some(DATE.to_owned());
     }
     let clock = value.get(10..11);
     if !is_text || !matches!(clock, Some("T" | " ")) || value.len() < 19 {
-        return refused(&format!("{value:?} is no time of a known form"));
+        return None;
     }
-    let behind = value[19..].trim_start_matches(['.', ',']);
+    let behind = value.get(19..)?.trim_start_matches(['.', ',']);
     let zone = behind.trim_start_matches(|c: char| c.is_ascii_digit());
     let mut layout = if zone.is_empty() {
         RFC3339[..19].to_owned()
@@ -98,7 +137,7 @@ pub fn time_format(head: &[u8], key: &str) -> Result<String, String> {
     if clock == Some(" ") {
         layout.replace_range(10..11, " ");
     }
-    Ok(layout)
+    Some(layout)
 }
 
 #[cfg(test)]
@@ -108,8 +147,8 @@ mod tests {
     #[test]
     fn formats() {
         let check = |name: &str, head: &str, format: Format, by: &'static str| {
-            let guess = super::format(name, head.as_bytes()).unwrap();
-            assert_eq!(guess, Guess { format, by }, "{name} {head}");
+            let guess = super::format(name, head.as_bytes());
+            assert_eq!((guess.format, guess.by()), (format, by), "{name} {head}");
         };
         check("a.json", "cpu v=1", Format::Json, "its name");
         check("/x.d/A.NDJSON", "", Format::Json, "its name");
@@ -119,8 +158,20 @@ mod tests {
         check("-", "\u{feff}[{\"a\":1}]", Format::Json, "its first bytes");
         check("-", "cpu v=1", Format::Influx, "its first bytes");
         check("log", "", Format::Influx, "its first bytes");
-        let error = super::format("a.json.gz", b"\x1f\x8b\x08").unwrap_err();
-        assert_eq!(error, "it is compressed; unpack it: zcat a.json.gz | headwater sql ...");
+        check("a.csv", "{}", Format::Csv, "its name");
+        check("a.TSV.zst", "", Format::Csv, "its name");
+        check("a.json.gz", "", Format::Json, "its name");
+        check("-", "\u{feff}time,host,v\n1,a=b,2\n", Format::Csv, "its first bytes");
+        check("-", "a;b\n", Format::Csv, "its first bytes");
+        check("-", "cpu,host=a v=1", Format::Influx, "its first bytes");
+        check("-", "word\n", Format::Influx, "its first bytes");
+    }
+
+    #[test]
+    fn delimiters() {
+        assert_eq!(delimiter("a.tsv.gz", b"a,b"), b'\t');
+        assert_eq!(delimiter("a.csv", b"a;b"), b';');
+        assert_eq!(delimiter("-", b"a"), b',');
     }
 
     #[test]
@@ -140,6 +191,7 @@ mod tests {
         check("\"2024-05-01 12:00:00+0200\"", "2006-01-02 15:04:05Z0700");
         check("\"2024-05-01T12:00:00.5\"", "2006-01-02T15:04:05");
         check("\"2024-05-01 12:00:00\"", "2006-01-02 15:04:05");
+        check("\"2024-05-01\"", "2006-01-02");
         let error = |text: &str| time_format(text.as_bytes(), "ts").unwrap_err();
         assert!(error("{\"v\":\"ts\"}").contains("no such key"));
         assert!(error("{\"ts\":\"soon\"}").contains("\"soon\" is no time of a known form"));

@@ -1,21 +1,25 @@
 //! `headwater sql`: the statements of the `sql` processor over files or standard input.
 //!
 //! Parsers, processor and serializer are the agent's plugins, driven here by one thread: there is no
-//! second engine whose answers could differ. Rows stream; what is held is a chunk of each file, the
+//! second engine whose answers could differ. CSV alone is read here, for no plugin reads it. Rows stream; what is held is a chunk of each file, the
 //! open windows, and the first rows of a table.
 
 mod complaint;
+mod csv;
 mod engine;
 mod explain;
 mod guess;
 mod host;
 mod interrupt;
 mod pace;
+mod packing;
 mod parse;
 mod plan;
 mod print;
 mod progress;
+mod raw;
 mod remarks;
+mod rename;
 mod request;
 mod rows;
 mod run;
@@ -96,8 +100,9 @@ fn start(
         .map_err(|error| error.to_string())?;
     let mut run = Run::new(engine, printer, host, now_ns, out, err);
     run.step_ns = statements.iter().filter_map(|statement| statement.step_ns).min();
+    run.wall = options.follow.then(system_clock);
     run.open(options, &request.files, registry)?;
-    run.read_all()?;
+    run.read()?;
     run.end()
 }
 

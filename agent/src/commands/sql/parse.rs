@@ -10,25 +10,30 @@ use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::plugin::{Context, Error};
 
 use super::complaint::Refusals;
+use super::csv::{Csv, Kind, Listener};
 use super::host::CommandHost;
-use super::request::Format;
 use super::source::{Piece, Source};
 use crate::loader::Registry;
 
-/// One parser for each way that files are read. Parsers hold nothing from one chunk to the next but
-/// what makes them quick.
+/// One parser for each way that files are read, and one for each file of CSV. Those of plugins hold
+/// nothing from one chunk to the next but what makes them quick.
 #[derive(Default)]
 pub struct Parsers(Vec<Parser>);
 
-struct Parser {
-    format: Format,
+enum Parser {
+    Plugin(Plugin),
+    Csv(Box<Csv>),
+}
+
+struct Plugin {
+    name: &'static str,
     config: String,
     instance: ParserInstance,
     checks: bool,
 }
 
 impl Parsers {
-    /// The number of the parser of that format and configuration, made if there is none yet.
+    /// The number of the parser's plugin of that name and configuration, made if there is none yet.
     ///
     /// # Errors
     /// There is no such plugin, or it refuses the configuration.
@@ -36,25 +41,55 @@ impl Parsers {
         &mut self,
         registry: &Registry,
         host: &Arc<CommandHost>,
-        format: Format,
+        name: &'static str,
         config: String,
     ) -> Result<usize, Error> {
-        let same = |parser: &Parser| parser.format == format && parser.config == config;
+        let same = |parser: &Parser| match parser {
+            Parser::Plugin(plugin) => plugin.name == name && plugin.config == config,
+            Parser::Csv(_) => false,
+        };
         if let Some(at) = self.0.iter().position(same) {
             return Ok(at);
         }
-        let loaded =
-            registry.parser(format.parser()).map_err(|error| Error::failed(error.to_string()))?;
+        let loaded = registry.parser(name).map_err(|error| Error::failed(error.to_string()))?;
         let services = Arc::clone(host) as Arc<dyn serve::HostServices>;
         let mut instance = ParserInstance::make(&loaded.plugin, &config, serve::host(services))?;
         instance.base.init(&Context::new(0, None, None))?;
-        self.0.push(Parser { format, config, instance, checks: !loaded.trusted });
+        self.0.push(Parser::Plugin(Plugin { name, config, instance, checks: !loaded.trusted }));
         Ok(self.0.len() - 1)
     }
 
-    /// The parser of that number, for cutting.
-    pub fn get(&self, number: usize) -> Option<&ParserInstance> {
-        self.0.get(number).map(|parser| &parser.instance)
+    /// Adds a file of CSV: the number of its parser.
+    pub fn add(&mut self, csv: Csv) -> usize {
+        self.0.push(Parser::Csv(Box::new(csv)));
+        self.0.len() - 1
+    }
+
+    /// Complaints about columns whose kind was given, but that no file of CSV has.
+    pub fn missing(&self, types: &[(String, Kind)]) -> Vec<String> {
+        let may_have = |name: &str| {
+            self.0.iter().any(|parser| matches!(parser, Parser::Csv(csv) if csv.may_have(name)))
+        };
+        let missing = types.iter().filter(|(name, _)| !may_have(name));
+        missing
+            .map(|(name, _)| format!("--types {name}: no file of CSV has such a column"))
+            .collect()
+    }
+
+    /// How much of the data the parser of that number can read.
+    pub fn cut(&self, number: usize, data: &[u8], last: bool) -> usize {
+        match self.0.get(number) {
+            Some(Parser::Plugin(plugin)) => plugin.instance.cut(data, last),
+            Some(Parser::Csv(csv)) => csv.cut(data, last),
+            None => 0,
+        }
+    }
+
+    /// What that parser reads begins anew.
+    pub fn restart(&mut self, number: usize) {
+        if let Some(Parser::Csv(csv)) = self.0.get_mut(number) {
+            csv.restart();
+        }
     }
 
     /// The points of a chunk at the beginning of the buffer. `now_ns` is the time of points that
@@ -68,30 +103,71 @@ impl Parsers {
         buffer: &[u8],
         piece: &Piece,
         now_ns: i64,
-        refusals: &mut Refusals,
+        complaints: &mut Complaints,
     ) -> Result<Vec<Batch>, Error> {
         let Some(parser) = self.0.get_mut(source.parser) else { return Ok(Vec::new()) };
-        let padded = &buffer[..piece.len + PADDING];
-        let chunk =
-            Chunk { padded, last: piece.last, default_time_ns: now_ns, origin: source.origin };
-        let mut target = Taken {
-            batches: Vec::new(),
-            checks: parser.checks,
-            malformed: None,
-            text: &buffer[..piece.len],
-            source,
-            refusals,
+        let mut place = Place { text: &buffer[..piece.len], source, complaints };
+        let mut batches = match parser {
+            Parser::Csv(csv) => csv.parse(place.text, now_ns, &mut place).map_err(Error::failed)?,
+            Parser::Plugin(plugin) => plugin.parse(buffer, piece, now_ns, place)?,
         };
-        let cx = Context::new(now_ns, None, None);
-        let result = serve::with_sink(&mut target, |sink| parser.instance.parse(&cx, &chunk, sink));
-        if let Some(malformed) = target.malformed {
-            return Err(Error::failed(format!("the parser pushed a {malformed}")));
-        }
-        let mut batches = target.batches;
         for batch in &mut batches {
             batch.set_origin(source.origin);
         }
+        Ok(batches)
+    }
+}
+
+impl Plugin {
+    fn parse(
+        &mut self,
+        buffer: &[u8],
+        piece: &Piece,
+        now_ns: i64,
+        place: Place<'_>,
+    ) -> Result<Vec<Batch>, Error> {
+        let padded = &buffer[..piece.len + PADDING];
+        let origin = place.source.origin;
+        let chunk = Chunk { padded, last: piece.last, default_time_ns: now_ns, origin };
+        let mut target = Taken { batches: Vec::new(), checks: self.checks, malformed: None, place };
+        let cx = Context::new(now_ns, None, None);
+        let result = serve::with_sink(&mut target, |sink| self.instance.parse(&cx, &chunk, sink));
+        if let Some(malformed) = target.malformed {
+            return Err(Error::failed(format!("the parser pushed a {malformed}")));
+        }
+        let batches = target.batches;
         result.map(|()| batches)
+    }
+}
+
+/// Whom a parser tells of what stands in its chunk.
+struct Place<'a> {
+    text: &'a [u8],
+    source: &'a Source,
+    complaints: &'a mut Complaints,
+}
+
+impl Place<'_> {
+    /// Line and column, in bytes, of an offset.
+    fn of(&self, at: usize) -> (u64, usize) {
+        let before = &self.text[..at.min(self.text.len())];
+        let line = self.source.lines + memchr::memchr_iter(b'\n', before).count() as u64 + 1;
+        (line, before.len() - memchr::memrchr(b'\n', before).map_or(0, |at| at + 1) + 1)
+    }
+}
+
+impl Listener for Place<'_> {
+    fn refused(&mut self, (from, len): (usize, usize), at: usize, message: &str) {
+        let record = self.text.get(from..).unwrap_or_default();
+        let record = &record[..len.min(record.len())];
+        let place = self.of(at);
+        self.complaints.refusals.add(&self.source.name, Some(place), message, record);
+    }
+
+    fn remark(&mut self, at: usize, message: &str) {
+        let (line, column) = self.of(at);
+        let remark = format!("warning: {}:{line}:{column}: {message}", self.source.name);
+        self.complaints.remarks.push(remark);
     }
 }
 
@@ -100,9 +176,7 @@ struct Taken<'a> {
     batches: Vec<Batch>,
     checks: bool,
     malformed: Option<Malformed>,
-    text: &'a [u8],
-    source: &'a Source,
-    refusals: &'a mut Refusals,
+    place: Place<'a>,
 }
 
 impl SinkTarget for Taken<'_> {
@@ -120,11 +194,14 @@ impl SinkTarget for Taken<'_> {
     }
 
     fn bad(&mut self, offset: usize, len: usize, at: usize, message: &str) {
-        let record = self.text.get(offset..).unwrap_or_default();
-        let record = &record[..len.min(record.len())];
-        let before = &self.text[..at.min(self.text.len())];
-        let line = self.source.lines + memchr::memchr_iter(b'\n', before).count() as u64 + 1;
-        let column = before.len() - memchr::memrchr(b'\n', before).map_or(0, |at| at + 1) + 1;
-        self.refusals.add(&self.source.name, Some((line, column)), message, record);
+        self.place.refused((offset, len), at, message);
     }
+}
+
+/// What is to be told of the input.
+#[derive(Default)]
+pub struct Complaints {
+    pub refusals: Refusals,
+    /// Remarks on what was read all the same.
+    pub remarks: Vec<String>,
 }

@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use headwater_plugin_api::config::{nearest, push_key, quote};
+use headwater_plugin_api::config::{GlobSet, nearest, push_key, quote};
+
+use super::csv::{KINDS, Kind, Wishes};
 
 /// What the flags say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,12 +13,16 @@ pub struct SqlOptions {
     /// How the input is written; guessed if nothing is said.
     pub input: Option<Format>,
     pub output: Option<Output>,
-    /// For JSON: keys of tags, as globs.
+    /// For JSON and CSV: keys of tags, as globs.
     pub tags: Vec<String>,
-    /// For JSON: the key of the time, and how it is written.
+    /// For JSON and CSV: the key of the time, and how it is written.
     pub time: Option<TimeKey>,
-    /// For JSON: the measurement.
+    /// For JSON and CSV: the measurement of files that are not named otherwise.
     pub name: Option<String>,
+    /// For CSV: kinds of columns.
+    pub types: Vec<(String, Kind)>,
+    /// What is appended to the files is read too.
+    pub follow: bool,
     pub query_file: Option<PathBuf>,
     /// Rows of all statements are printed, not of the last one alone.
     pub all: bool,
@@ -30,15 +36,16 @@ pub struct SqlOptions {
 pub enum Format {
     Influx,
     Json,
+    Csv,
 }
 
+const FORMATS: &[(&str, Format)] =
+    &[("influx", Format::Influx), ("json", Format::Json), ("csv", Format::Csv)];
+
 impl Format {
-    /// The name of the parser.
-    pub fn parser(self) -> &'static str {
-        match self {
-            Format::Influx => "influx",
-            Format::Json => "json",
-        }
+    /// Its name, which is that of the parser, and of the measurement of JSON and CSV.
+    pub fn name(self) -> &'static str {
+        FORMATS.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| name)
     }
 }
 
@@ -66,8 +73,7 @@ impl SqlOptions {
     /// # Errors
     /// There is no such format.
     pub fn set_input(&mut self, word: &str) -> Result<(), String> {
-        let formats = [("influx", Format::Influx), ("json", Format::Json)];
-        self.input = Some(one_of(word, &formats)?);
+        self.input = Some(one_of(word, FORMATS)?);
         Ok(())
     }
 
@@ -87,6 +93,28 @@ impl SqlOptions {
     pub fn add_tags(&mut self, list: &str) {
         let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
         self.tags.extend(names.map(ToOwned::to_owned));
+    }
+
+    /// # Errors
+    /// It is no list of pairs, or there is no such kind.
+    pub fn add_types(&mut self, list: &str) -> Result<(), String> {
+        for pair in list.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let (name, kind) = pair
+                .rsplit_once('=')
+                .filter(|(name, _)| !name.is_empty())
+                .ok_or_else(|| format!("expected COLUMN=KIND, such as code=text, not {pair:?}"))?;
+            self.types.push((name.to_owned(), one_of(kind, KINDS)?));
+        }
+        Ok(())
+    }
+
+    /// What is said of the columns of CSV.
+    ///
+    /// # Errors
+    /// A glob cannot be read.
+    pub fn wishes(&self) -> Result<Wishes, String> {
+        let tags = GlobSet::new(&self.tags).map_err(|error| format!("--tags: {error}"))?;
+        Ok(Wishes { tags, time: self.time.clone(), types: self.types.clone() })
     }
 
     /// # Errors
@@ -121,9 +149,9 @@ impl SqlOptions {
         }
     }
 
-    /// The options of the parser of a format, as TOML. `time_format` is what was guessed if nothing
-    /// is said.
-    pub fn parser_config(&self, format: Format, time_format: &str) -> String {
+    /// The options of the parser of a format, as TOML. `name` is the measurement of JSON, `time_format`
+    /// what was guessed if nothing is said.
+    pub fn parser_config(&self, format: Format, name: Option<&str>, time_format: &str) -> String {
         // The most that the parsers take: a whole file may be one array.
         let mut out = String::from("max_line_bytes = \"16MiB\"\n");
         let mut add = |key: &str, value: &str| {
@@ -135,7 +163,7 @@ impl SqlOptions {
         if format == Format::Json {
             // Whoever asks for a column by its name wants it, whatever its kind.
             add("json_string_fields", "[\"*\"]");
-            if let Some(name) = &self.name {
+            if let Some(name) = name {
                 add("metric_name", &quote(name));
             }
             if !self.tags.is_empty() {
@@ -155,8 +183,34 @@ impl SqlOptions {
 #[derive(Debug)]
 pub struct Request {
     pub query: Query,
+    pub files: Vec<Input>,
+}
+
+/// A file, as `PATH` or `NAME=PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
     /// `-` is standard input.
-    pub files: Vec<String>,
+    pub path: String,
+    /// The measurement of all its points.
+    pub name: Option<String>,
+}
+
+impl Input {
+    /// What an argument says. A path with a slash before its first `=` is one: `./a=b`.
+    ///
+    /// # Errors
+    /// There is no path.
+    fn new(word: &str) -> Result<Input, String> {
+        match word.split_once('=') {
+            Some((name, path)) if !name.is_empty() && !name.contains('/') => {
+                if path.is_empty() {
+                    return Err(format!("expected NAME=FILE, such as a=x.csv, not {word:?}"));
+                }
+                Ok(Input { path: path.to_owned(), name: Some(name.to_owned()) })
+            }
+            _ => Ok(Input { path: word.to_owned(), name: None }),
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -178,22 +232,26 @@ impl Request {
                 "expected a statement: headwater sql \"SELECT ...\" [FILE...], or --query-file FILE",
             )?),
         };
-        let mut files: Vec<String> = words.collect();
-        if files.iter().filter(|file| *file == "-").count() > 1 {
+        let mut files = words.map(|word| Input::new(&word)).collect::<Result<Vec<_>, _>>()?;
+        if files.iter().filter(|file| file.path == "-").count() > 1 {
             return Err("standard input (`-`) can be read once".into());
         }
         if files.is_empty() {
-            files.push("-".to_owned());
+            files.push(Input { path: "-".to_owned(), name: None });
         }
-        let json_alone = [
-            ("tags", !options.tags.is_empty()),
-            ("time", options.time.is_some()),
-            ("name", options.name.is_some()),
+        let given = [
+            ("tags", !options.tags.is_empty(), "JSON and CSV"),
+            ("time", options.time.is_some(), "JSON and CSV"),
+            ("name", options.name.is_some(), "JSON and CSV"),
+            ("types", !options.types.is_empty(), "CSV"),
         ];
-        if options.input == Some(Format::Influx)
-            && let Some((flag, _)) = json_alone.iter().find(|(_, given)| *given)
+        if let Some(input) = options.input.filter(|input| *input != Format::Csv)
+            && let Some((flag, _, what)) = given
+                .iter()
+                .find(|(_, given, what)| *given && (input == Format::Influx || *what == "CSV"))
         {
-            return Err(format!("--{flag} means nothing to --input influx; it is for JSON"));
+            let input = input.name();
+            return Err(format!("--{flag} means nothing to --input {input}; it is for {what}"));
         }
         Ok(Request { query, files })
     }
@@ -249,12 +307,12 @@ mod tests {
         options.add_tags("a, b,,c\"");
         options.set_time("ts").unwrap();
         assert_eq!(
-            options.parser_config(Format::Json, "unix"),
+            options.parser_config(Format::Json, options.name.as_deref(), "unix"),
             "max_line_bytes = \"16MiB\"\njson_string_fields = [\"*\"]\nmetric_name = \"m\"\n\
              tag_keys = [\"a\", \"b\", \"c\\\"\"]\njson_time_key = \"ts\"\n\
              json_time_format = \"unix\"\n"
         );
-        assert_eq!(options.parser_config(Format::Influx, ""), "max_line_bytes = \"16MiB\"\n");
+        assert_eq!(options.parser_config(Format::Influx, None, ""), "max_line_bytes = \"16MiB\"\n");
     }
 
     #[test]
@@ -263,22 +321,45 @@ mod tests {
             Request::new(options, words.iter().map(|word| (*word).to_owned()).collect())
         };
         let plain = SqlOptions::default();
+        let file = |name: Option<&str>, path: &str| Input {
+            path: path.to_owned(),
+            name: name.map(ToOwned::to_owned),
+        };
         let request = read(&plain, &["SELECT 1", "a", "-"]).unwrap();
         assert_eq!(request.query, Query::Text("SELECT 1".into()));
-        assert_eq!(request.files, ["a", "-"]);
-        assert_eq!(read(&plain, &["SELECT 1"]).unwrap().files, ["-"]);
+        assert_eq!(request.files, [file(None, "a"), file(None, "-")]);
+        assert_eq!(read(&plain, &["SELECT 1"]).unwrap().files, [file(None, "-")]);
+        let named = read(&plain, &["q", "a=x.csv", "b=-", "./c=d", "e=f=g", "=h"]).unwrap();
+        assert_eq!(
+            named.files,
+            [
+                file(Some("a"), "x.csv"),
+                file(Some("b"), "-"),
+                file(None, "./c=d"),
+                file(Some("e"), "f=g"),
+                file(None, "=h")
+            ]
+        );
+        assert!(read(&plain, &["q", "a="]).unwrap_err().contains("expected NAME=FILE"));
+        assert!(read(&plain, &["q", "-", "a=-"]).unwrap_err().contains("once"));
         assert!(read(&plain, &[]).unwrap_err().starts_with("expected a statement"));
         assert!(read(&plain, &["q", "-", "-"]).unwrap_err().contains("once"));
         let filed = SqlOptions { query_file: Some("q.sql".into()), ..SqlOptions::default() };
         let request = read(&filed, &["a"]).unwrap();
         assert_eq!(request.query, Query::File("q.sql".into()));
-        assert_eq!(request.files, ["a"]);
+        assert_eq!(request.files, [file(None, "a")]);
         let mixed = SqlOptions {
             input: Some(Format::Influx),
             tags: vec!["a".into()],
             ..SqlOptions::default()
         };
         assert!(read(&mixed, &["q"]).unwrap_err().contains("--tags means nothing"));
+        let mut typed = SqlOptions { input: Some(Format::Json), ..SqlOptions::default() };
+        typed.add_types("a=float, b=c=text,").unwrap();
+        assert_eq!(typed.types, [("a".into(), Kind::Float), ("b=c".into(), Kind::Text)]);
+        assert!(read(&typed, &["q"]).unwrap_err().contains("it is for CSV"));
+        assert!(typed.add_types("a").unwrap_err().contains("expected COLUMN=KIND"));
+        assert!(typed.add_types("a=int").unwrap_err().contains("there is no \"int\""));
     }
 
     #[test]
@@ -290,7 +371,7 @@ mod tests {
         );
         assert_eq!(
             options.set_input("parquet").unwrap_err(),
-            "there is no \"parquet\"; write influx, json"
+            "there is no \"parquet\"; write influx, json, csv"
         );
         assert!(options.add_option("delay").unwrap_err().contains("expected KEY=VALUE"));
         assert!(options.add_option("=1").is_err());

@@ -4,23 +4,30 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use headwater_plugin_api::plugin::{Control, Error, Level};
 
 use super::LEFT_OUT;
-use super::complaint::Refusals;
+use super::csv::Csv;
 use super::engine::Engine;
 use super::guess::{self, Guess};
 use super::host::CommandHost;
 use super::interrupt;
 use super::pace::Clock;
-use super::parse::Parsers;
+use super::parse::{Complaints, Parsers};
 use super::print::Printer;
 use super::progress::Progress;
+use super::raw::{self, Change};
 use super::remarks;
-use super::request::{Format, SqlOptions};
+use super::rename::Rename;
+use super::request::{Format, Input, SqlOptions};
 use super::source::Source;
 use crate::loader::Registry;
+use crate::observe::log;
+
+/// How often files that are followed are looked at, and windows closed.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Why a run ends before its end.
 #[derive(Debug)]
@@ -59,7 +66,9 @@ pub struct Run<'a> {
     /// What the files were taken for, by name.
     guesses: Vec<(String, Guess)>,
     clock: Clock,
-    refusals: Refusals,
+    complaints: Complaints,
+    /// The clock on the wall, if files are followed: then windows close by it.
+    pub wall: Option<log::Clock>,
     progress: Option<Progress>,
     buffer: Vec<u8>,
     stop: Arc<AtomicBool>,
@@ -87,7 +96,8 @@ impl<'a> Run<'a> {
             sources: Vec::new(),
             guesses: Vec::new(),
             clock: Clock::default(),
-            refusals: Refusals::default(),
+            complaints: Complaints::default(),
+            wall: None,
             progress: None,
             buffer: Vec::new(),
             stop: interrupt::flag(),
@@ -102,22 +112,27 @@ impl<'a> Run<'a> {
     pub fn open(
         &mut self,
         options: &SqlOptions,
-        files: &[String],
+        files: &[Input],
         registry: &Registry,
     ) -> Result<(), Stop> {
         let mut wrong = Vec::new();
         for (at, file) in files.iter().enumerate() {
             match self.open_one(options, file, at as u64 + 1, registry) {
                 Ok(source) => self.sources.push(source),
-                Err(why) => wrong.push(format!("{file}: {why}")),
+                Err(why) => wrong.push(format!("{}: {why}", file.path)),
             }
+        }
+        if wrong.is_empty() {
+            wrong.extend(self.parsers.missing(&options.types));
         }
         if !wrong.is_empty() {
             return Err(Stop::Failed(wrong.join("\nerror: ")));
         }
-        for source in &self.sources {
-            let begin = Control::Begin { origin: source.origin, finite: true };
-            self.engine.control(self.default_time_ns.min(0), begin)?;
+        let now = self.wall.as_ref().map_or(self.default_time_ns.min(0), |wall| wall());
+        for source in &mut self.sources {
+            source.opened();
+            let begin = Control::Begin { origin: source.origin, finite: self.wall.is_none() };
+            self.engine.control(now, begin)?;
         }
         let total: Option<u64> = self.sources.iter().map(|source| source.size).sum();
         if io::stderr().is_terminal() {
@@ -129,32 +144,58 @@ impl<'a> Run<'a> {
     fn open_one(
         &mut self,
         options: &SqlOptions,
-        file: &str,
+        file: &Input,
         origin: u64,
         registry: &Registry,
     ) -> Result<Source, String> {
-        let mut source = Source::open(file, origin).map_err(|error| error.to_string())?;
+        let follows = self.wall.is_some();
+        let mut source = Source::open(&file.path, origin, follows, &self.stop)?;
         if source.is_terminal() {
             self.tell("reading points from the terminal; Ctrl-D ends them");
         }
-        let head = source.head(&self.stop).map_err(|error| error.to_string())?;
-        let guessed = guess::format(file, head)?;
+        let head = source.head().map_err(|error| error.to_string())?;
+        let guessed = guess::format(&file.path, head);
+        if follows && options.input.is_none() && guessed.by_bytes && head.trim_ascii().is_empty() {
+            return Err("it is empty, so that nothing shows how it is written; say --input".into());
+        }
         let format = options.input.unwrap_or(guessed.format);
+        if options.input.is_none() {
+            self.guesses.push((source.name.clone(), guessed));
+        }
+        let name = file.name.as_ref().or(options.name.as_ref());
+        if format == Format::Csv {
+            let delimiter = guess::delimiter(&file.path, source.head().map_err(|e| e.to_string())?);
+            let measurement = name.map_or(format.name(), String::as_str).to_owned();
+            let mut csv = Csv::new(measurement, delimiter, options.wishes()?);
+            let head = source.head_of(|head| csv.can_look(head)).map_err(|e| e.to_string())?;
+            csv.look(head)?;
+            source.parser = self.parsers.add(csv);
+            return Ok(source);
+        }
+        let head = source.head().map_err(|error| error.to_string())?;
         let time_format = match &options.time {
             Some(time) if format == Format::Json && time.format.is_none() && !head.is_empty() => {
                 guess::time_format(head, &time.key)?
             }
             _ => "unix".to_owned(),
         };
-        if options.input.is_none() {
-            self.guesses.push((source.name.clone(), guessed));
+        if format == Format::Influx {
+            source.rename = file.name.clone().map(Rename::new);
         }
-        let config = options.parser_config(format, &time_format);
+        let config = options.parser_config(format, name.map(String::as_str), &time_format);
         source.parser = self
             .parsers
-            .find(registry, &self.host, format, config)
+            .find(registry, &self.host, format.name(), config)
             .map_err(|error| error.to_string())?;
         Ok(source)
+    }
+
+    /// Reads all there is, and what is appended if the files are followed.
+    ///
+    /// # Errors
+    /// Rows cannot be made or written.
+    pub fn read(&mut self) -> Result<(), Stop> {
+        if self.wall.is_some() { self.follow() } else { self.read_all() }
     }
 
     /// Reads to the end of all files, always going on with the one that is furthest behind in event
@@ -162,17 +203,46 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// Rows cannot be made or written.
-    pub fn read_all(&mut self) -> Result<(), Stop> {
-        loop {
-            if let Some(at) = self.sources.iter().position(Source::is_wanting) {
-                self.step(at)?;
+    fn read_all(&mut self) -> Result<(), Stop> {
+        while self.go_on()? {}
+        Ok(())
+    }
+
+    /// Reads until all files have ended, which those that can grow do not, or until the user wants to
+    /// stop.
+    fn follow(&mut self) -> Result<(), Stop> {
+        let mut looked = Instant::now();
+        while !self.stop.load(Ordering::Relaxed) && !self.sources.iter().all(Source::is_done) {
+            let went_on = self.go_on()?;
+            if went_on && looked.elapsed() < LOOK {
                 continue;
             }
-            let open = self.sources.iter().enumerate().filter(|(_, source)| !source.is_done());
-            let Some((at, _)) = open.min_by_key(|(_, source)| source.slices.next()) else { break };
-            self.work(at)?;
+            looked = Instant::now();
+            let now = self.now().unwrap_or(0);
+            self.due(now)?;
+            self.printer.flush();
+            self.write()?;
+            self.tell_plugins();
+            if !went_on {
+                raw::wait(self.sources.iter().filter(|source| !source.ended).map(Source::raw));
+            }
+            self.sources.iter_mut().for_each(|source| source.dry = false);
         }
         Ok(())
+    }
+
+    /// Reads a chunk, or works on the earliest points; false if there is nothing to do.
+    fn go_on(&mut self) -> Result<bool, Stop> {
+        if let Some(at) = self.sources.iter().position(Source::is_wanting) {
+            self.step(at)?;
+            return Ok(true);
+        }
+        let full = self.sources.iter().enumerate().filter(|(_, source)| source.slices.points() > 0);
+        let Some((at, _)) = full.min_by_key(|(_, source)| source.slices.next()) else {
+            return Ok(false);
+        };
+        self.work(at)?;
+        Ok(true)
     }
 
     /// The next points of a file.
@@ -205,8 +275,9 @@ impl<'a> Run<'a> {
     /// One chunk of a file.
     fn step(&mut self, at: usize) -> Result<(), Stop> {
         let source = &mut self.sources[at];
-        let Some(parser) = self.parsers.get(source.parser) else { return Ok(()) };
-        let piece = match source.next(&mut self.buffer, parser, &self.stop) {
+        let (parsers, number) = (&self.parsers, source.parser);
+        let cut = |data: &[u8], last: bool| parsers.cut(number, data, last);
+        let piece = match source.next(&mut self.buffer, cut) {
             Ok(piece) => piece,
             Err(error) => {
                 let told = format!("error: {}: {error}", source.name);
@@ -219,10 +290,18 @@ impl<'a> Run<'a> {
         if let Some(piece) = piece {
             if piece.too_long {
                 let message = "the record is longer than 16 MiB, the limit";
-                self.refusals.add(&source.name, Some((source.lines + 1, 1)), message, b"");
+                self.complaints.refusals.add(
+                    &source.name,
+                    Some((source.lines + 1, 1)),
+                    message,
+                    b"",
+                );
             }
-            let now = self.default_time_ns;
-            let parsed = self.parsers.parse(source, &self.buffer, &piece, now, &mut self.refusals);
+            let now = self.wall.as_ref().map_or(self.default_time_ns, |wall| wall());
+            let parsed = match piece.len {
+                0 => Ok(Vec::new()),
+                _ => self.parsers.parse(source, &self.buffer, &piece, now, &mut self.complaints),
+            };
             let lines = memchr::memchr_iter(b'\n', &self.buffer[..piece.len]).count();
             let batches = match parsed {
                 Ok(batches) => batches,
@@ -234,21 +313,44 @@ impl<'a> Run<'a> {
                 }
             };
             self.sources[at].lines += lines as u64;
-            for told in std::mem::take(&mut self.refusals.told) {
+            let told = std::mem::take(&mut self.complaints.refusals.told);
+            for told in std::mem::take(&mut self.complaints.remarks).into_iter().chain(told) {
                 self.tell(&told);
             }
-            for batch in batches {
+            for mut batch in batches {
+                if let Some(rename) = &mut self.sources[at].rename {
+                    rename.apply(&mut batch)?;
+                }
                 self.sources[at].add(batch, self.step_ns);
+            }
+            if let Some(change) = piece.change {
+                self.change(at, change);
             }
         }
         self.ended(at)?;
         if let Some(progress) = &mut self.progress {
-            progress.draw(self.err, self.sources.iter().map(|source| source.read).sum());
+            progress.draw(self.err, self.sources.iter().map(Source::read).sum());
         }
         Ok(())
     }
 
+    /// A file that is followed goes on from its start.
+    fn change(&mut self, at: usize, change: Change) {
+        let source = &mut self.sources[at];
+        source.lines = 0;
+        self.parsers.restart(source.parser);
+        let what = match change {
+            Change::CutOff => "was cut off",
+            Change::Replaced => "was replaced",
+        };
+        let told = format!("{} {what}; it is read from its start", source.name);
+        self.tell(&told);
+    }
+
     fn now(&mut self) -> Option<i64> {
+        if let Some(wall) = &self.wall {
+            return self.clock.end(Some(wall()));
+        }
         let open = self.sources.iter().filter(|source| !source.is_done());
         self.clock.set(open.map(|source| source.pace.time()))
     }
@@ -309,7 +411,11 @@ impl<'a> Run<'a> {
     /// Rows cannot be made or written.
     pub fn end(&mut self) -> Result<ExitCode, Stop> {
         let latest = self.sources.iter().filter_map(|source| source.pace.latest()).max();
-        let now = self.clock.end(latest).unwrap_or(0);
+        let now = match &self.wall {
+            Some(wall) => self.clock.end(Some(wall())),
+            None => self.clock.end(latest),
+        };
+        let now = now.unwrap_or(0);
         self.due(now)?;
         self.engine.control(now, Control::Stop)?;
         self.print()?;
@@ -320,8 +426,9 @@ impl<'a> Run<'a> {
         }
         self.tell_plugins();
         let left_out = self.remark();
-        if self.stop.load(Ordering::Relaxed) {
-            let read: u64 = self.sources.iter().map(|source| source.read).sum();
+        // Nothing else ends a run that follows files.
+        if self.wall.is_none() && self.stop.load(Ordering::Relaxed) {
+            let read: u64 = self.sources.iter().map(Source::read).sum();
             self.tell(&format!("interrupted: these are the rows of the first {read} bytes"));
             return Ok(ExitCode::from(interrupt::INTERRUPTED));
         }
@@ -335,13 +442,13 @@ impl<'a> Run<'a> {
     /// Tells what was left out or is odd; whether something of the input was left out.
     fn remark(&mut self) -> bool {
         let mut left_out = false;
-        if let Some(summary) = self.refusals.summary() {
+        if let Some(summary) = self.complaints.refusals.summary() {
             left_out = true;
             self.tell(&format!("warning: {summary}"));
-            let refused = std::mem::take(&mut self.refusals.files);
+            let refused = std::mem::take(&mut self.complaints.refusals.files);
             for (name, guess) in std::mem::take(&mut self.guesses) {
                 if refused.contains(&name) {
-                    let (what, by) = (guess.format.parser(), guess.by);
+                    let (what, by) = (guess.format.name(), guess.by());
                     self.tell(&format!(
                         "{name} was read as {what}, by {by}; --input says what it is"
                     ));

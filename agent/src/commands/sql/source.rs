@@ -1,29 +1,25 @@
 //! One file or standard input: read in chunks that end where records end.
 
-use std::fs::File;
-use std::io::{self, IsTerminal, Read, StdinLock};
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use headwater_plugin_api::abi::instance::{PADDING, ParserInstance};
+use headwater_plugin_api::abi::instance::PADDING;
 use headwater_plugin_api::batch::Batch;
-use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::pace::{POINTS, Pace};
+use super::packing::{self, Unpacker};
+use super::raw::{Change, Raw};
+use super::rename::Rename;
 use super::slices::{Slice, Slices};
 
 /// Bytes that one read asks for.
 const READ_BYTES: usize = 256 << 10;
 /// Bytes that one record may have: what the parsers take at most.
 const RECORD_BYTES_MAX: usize = 16 << 20;
-/// How often a pause in what is read is used to see whether the user wants to stop.
-const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 /// Bytes of blanks that are read to find out what a file is.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-
-enum Reader {
-    File(File),
-    Standard(StdinLock<'static>),
-}
 
 /// What is being read.
 pub struct Source {
@@ -33,19 +29,22 @@ pub struct Source {
     pub origin: u64,
     /// Which of the parsers reads it.
     pub parser: usize,
+    /// The measurement that its points are given, if the parser does not do it.
+    pub rename: Option<Rename>,
     /// How far its points have come.
     pub pace: Pace,
     /// Points that were read and are still to be worked on.
     pub slices: Slices,
-    /// Bytes, for regular files.
+    /// Bytes, for regular files that are read to their end. Compressed ones are counted as they are.
     pub size: Option<u64>,
-    /// Bytes that were read.
-    pub read: u64,
     /// Lines before the next chunk.
     pub lines: u64,
     /// All of it was read.
     pub ended: bool,
-    reader: Reader,
+    /// It is followed, and there was nothing more when it was last looked at.
+    pub dry: bool,
+    reader: Unpacker<Raw>,
+    stop: Arc<AtomicBool>,
     /// What was read and not parsed.
     carry: Vec<u8>,
     /// It was read just now, and may hold whole records.
@@ -54,6 +53,10 @@ pub struct Source {
     drained: bool,
     /// The rest of a record that was too long is being passed over.
     skipping: bool,
+    /// Another file follows, or the same from its start.
+    change: Option<Change>,
+    /// What went wrong while the first bytes were looked at.
+    failed: Option<io::Error>,
 }
 
 /// A chunk, at the beginning of the buffer.
@@ -62,56 +65,90 @@ pub struct Piece {
     pub last: bool,
     /// The record at its end was too long and is passed over.
     pub too_long: bool,
+    /// What comes then is another file, or the same from its start.
+    pub change: Option<Change>,
 }
 
 impl Source {
     /// Opens a file; `-` is standard input.
     ///
     /// # Errors
-    /// It cannot be opened.
-    pub fn open(path: &str, origin: u64) -> io::Result<Source> {
-        let (name, reader, about) = if path == "-" {
-            let input = io::stdin().lock();
-            let about = rustix::fs::fstat(&input)?;
-            ("standard input".to_owned(), Reader::Standard(input), about)
-        } else {
-            let file = File::open(path)?;
-            let about = rustix::fs::fstat(&file)?;
-            (path.to_owned(), Reader::File(file), about)
-        };
-        let kind = rustix::fs::FileType::from_raw_mode(about.st_mode);
-        if kind == rustix::fs::FileType::Directory {
-            return Err(io::ErrorKind::IsADirectory.into());
+    /// It cannot be opened, or is compressed in a way that is not read.
+    pub fn open(
+        path: &str,
+        origin: u64,
+        follows: bool,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Source, String> {
+        let path_of_file = (path != "-").then(|| Path::new(path));
+        let mut raw = Raw::open(path_of_file, follows, stop).map_err(|error| error.to_string())?;
+        let size = raw.size;
+        let name = path_of_file.map_or("standard input", |_| path).to_owned();
+        if raw.is_terminal() {
+            return Ok(Source::new(name, origin, None, Unpacker::new(raw, None), stop));
         }
-        let regular = kind == rustix::fs::FileType::RegularFile;
-        Ok(Source {
+        let magic = raw.peek(packing::is_undecided).map_err(|error| error.to_string())?;
+        let packing = packing::of(path, magic)?;
+        if follows && packing.is_some() {
+            return Err(
+                "it is compressed, so that nothing can be appended; --follow is for files \
+                        that grow"
+                    .into(),
+            );
+        }
+        let size = if follows { None } else { size };
+        Ok(Source::new(name, origin, size, Unpacker::new(raw, packing), stop))
+    }
+
+    fn new(
+        name: String,
+        origin: u64,
+        size: Option<u64>,
+        reader: Unpacker<Raw>,
+        stop: &Arc<AtomicBool>,
+    ) -> Source {
+        Source {
             name,
             origin,
             parser: 0,
+            rename: None,
             pace: Pace::default(),
             slices: Slices::default(),
-            size: regular.then(|| u64::try_from(about.st_size).unwrap_or(0)),
-            read: 0,
+            size,
             lines: 0,
             ended: false,
+            dry: false,
             reader,
+            stop: Arc::clone(stop),
             carry: Vec::new(),
             fresh: false,
             drained: false,
             skipping: false,
-        })
+            change: None,
+            failed: None,
+        }
     }
 
     /// Whether a person types it.
     pub fn is_terminal(&self) -> bool {
-        matches!(&self.reader, Reader::Standard(input) if input.is_terminal())
+        self.reader.get_ref().is_terminal()
+    }
+
+    /// Bytes that were read, of a compressed file those that it has on the disk.
+    pub fn read(&self) -> u64 {
+        self.reader.get_ref().read
+    }
+
+    /// What it reads from.
+    pub fn raw(&self) -> &Raw {
+        self.reader.get_ref()
     }
 
     /// Whether more is to be read before its next points are worked on: those behind them tell how far
     /// it has come. A pipe is not waited for.
     pub fn is_wanting(&self) -> bool {
         let enough = if self.size.is_some() { POINTS * 2 } else { 1 };
-        !self.ended && self.slices.points() < enough
+        !self.ended && !self.dry && self.slices.points() < enough
     }
 
     /// Whether there is nothing more to work on.
@@ -146,62 +183,84 @@ impl Source {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn head(&mut self, stop: &AtomicBool) -> io::Result<&[u8]> {
+    pub fn head(&mut self) -> io::Result<&[u8]> {
+        self.head_until(HEAD_BYTES_MAX, |head| !head.trim_ascii().is_empty())
+    }
+
+    /// The first bytes, as many as are enough, or all there are now.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn head_of(&mut self, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<&[u8]> {
+        self.head_until(RECORD_BYTES_MAX, is_enough)
+    }
+
+    fn head_until(
+        &mut self,
+        bytes_max: usize,
+        is_enough: impl Fn(&[u8]) -> bool,
+    ) -> io::Result<&[u8]> {
         let mut buffer = vec![0; READ_BYTES];
         self.fresh = true;
         while !self.drained
-            && self.carry.len() < HEAD_BYTES_MAX
-            && self.carry.trim_ascii().is_empty()
+            && !self.dry
+            && self.failed.is_none()
+            && self.carry.len() < bytes_max
+            && !is_enough(&self.carry)
         {
-            let read = self.fill(&mut buffer, stop)?;
-            self.carry.extend_from_slice(&buffer[..read]);
+            match self.fill(&mut buffer) {
+                Ok(read) => self.carry.extend_from_slice(&buffer[..read]),
+                Err(error) if self.carry.is_empty() => return Err(error),
+                // What was read is worked on first.
+                Err(error) => {
+                    self.drained = false;
+                    self.failed = Some(error);
+                }
+            }
         }
         Ok(&self.carry)
     }
 
-    /// Reads once; nothing at the end, or if the user wants to stop.
-    fn fill(&mut self, room: &mut [u8], stop: &AtomicBool) -> io::Result<usize> {
-        loop {
-            if stop.load(Ordering::Relaxed) {
-                self.drained = true;
-                self.carry.clear();
-                return Ok(0);
-            }
-            if self.size.is_none() && !self.is_readable()? {
-                continue;
-            }
-            let read = match &mut self.reader {
-                Reader::File(file) => file.read(room),
-                Reader::Standard(input) => input.read(room),
-            };
-            match read {
-                Ok(0) => {
-                    self.drained = true;
-                    return Ok(0);
-                }
-                Ok(read) => {
-                    self.read += read as u64;
-                    return Ok(read);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.drained = true;
-                    return Err(error);
-                }
-            }
+    /// It has been opened: a file that is followed is no longer waited for.
+    pub fn opened(&mut self) {
+        if let Some(raw) = self.reader.plain_mut() {
+            raw.opened();
         }
     }
 
-    /// Waits a moment for something to read.
-    fn is_readable(&self) -> io::Result<bool> {
-        let poll = match &self.reader {
-            Reader::File(file) => PollFd::new(file, PollFlags::IN),
-            Reader::Standard(input) => PollFd::new(input, PollFlags::IN),
-        };
-        match rustix::event::poll(&mut [poll], Some(&LOOK)) {
-            Ok(ready) => Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => Ok(false),
-            Err(error) => Err(error.into()),
+    /// Reads once; nothing at the end, if the user wants to stop, or if there is nothing yet of a file
+    /// that is followed.
+    fn fill(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        if let Some(error) = self.failed.take() {
+            self.drained = true;
+            return Err(error);
+        }
+        let read = self.reader.read(room);
+        if self.stop.load(Ordering::Relaxed) {
+            self.drained = true;
+            self.carry.clear();
+            return Ok(0);
+        }
+        match read {
+            Ok(0) => {
+                match self.reader.plain_mut().filter(|raw| raw.grows()) {
+                    Some(raw) => match raw.change()? {
+                        Some(change) => self.change = Some(change),
+                        None => self.dry = true,
+                    },
+                    None => self.drained = true,
+                }
+                Ok(0)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.dry = true;
+                Ok(0)
+            }
+            Err(error) => {
+                self.drained = true;
+                Err(error)
+            }
+            read => read,
         }
     }
 
@@ -213,8 +272,7 @@ impl Source {
     pub fn next(
         &mut self,
         buffer: &mut Vec<u8>,
-        parser: &ParserInstance,
-        stop: &AtomicBool,
+        cut: impl Fn(&[u8], bool) -> usize,
     ) -> io::Result<Option<Piece>> {
         let carried = self.carry.len();
         let wanted = carried + READ_BYTES.max(carried);
@@ -224,11 +282,11 @@ impl Source {
         buffer[..carried].copy_from_slice(&self.carry);
         let read = match std::mem::take(&mut self.fresh) {
             true => Ok(0),
-            false => self.fill(&mut buffer[carried..wanted], stop),
+            false => self.fill(&mut buffer[carried..wanted]),
         };
         self.ended = read.is_err();
         let read = read?;
-        if stop.load(Ordering::Relaxed) {
+        if self.stop.load(Ordering::Relaxed) {
             self.ended = true;
             return Ok(None);
         }
@@ -241,17 +299,22 @@ impl Source {
             buffer.copy_within(start..len, 0);
             len -= start;
         }
-        let last = self.drained;
-        let end = parser.cut(&buffer[..len], last);
+        let change = self.change.take();
+        let last = self.drained || change.is_some();
+        let end = cut(&buffer[..len], last);
         self.carry.clear();
-        self.ended = last;
+        self.ended = self.drained;
+        if change.is_some() {
+            self.skipping = false;
+        }
         if end == 0 && len > RECORD_BYTES_MAX {
             self.skipping = !last;
             self.lines += memchr::memchr_iter(b'\n', &buffer[..len]).count() as u64;
-            return Ok(Some(Piece { len: 0, last, too_long: true }));
+            return Ok(Some(Piece { len: 0, last, too_long: true, change }));
         }
         self.carry.extend_from_slice(&buffer[end..len]);
-        Ok((end > 0).then_some(Piece { len: end, last, too_long: false }))
+        let is_some = end > 0 || change.is_some();
+        Ok(is_some.then_some(Piece { len: end, last, too_long: false, change }))
     }
 }
 
@@ -260,13 +323,17 @@ mod tests {
     use super::*;
     use crate::observe::testing::Folder;
 
+    fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Source, String> {
+        Source::open(&path.display().to_string(), 1, false, stop)
+    }
+
     #[test]
     fn what_cannot_be_read() {
         let folder = Folder::new("sql-source");
-        let open = |path: &std::path::Path| Source::open(&path.display().to_string(), 1);
-        let kind = |path: &std::path::Path| open(path).err().map(|error| error.kind());
-        assert_eq!(kind(&folder.path().join("missing")), Some(io::ErrorKind::NotFound));
-        assert_eq!(kind(folder.path()), Some(io::ErrorKind::IsADirectory));
+        let stop = Arc::default();
+        let error = |path: &Path| open(path, &stop).err().unwrap();
+        assert!(error(&folder.path().join("missing")).starts_with("No such file"));
+        assert_eq!(error(folder.path()), "is a directory");
     }
 
     #[test]
@@ -274,12 +341,13 @@ mod tests {
         let folder = Folder::new("sql-head");
         let path = folder.path().join("x");
         std::fs::write(&path, format!("{}cpu v=1", " ".repeat(300_000))).unwrap();
-        let mut source = Source::open(&path.display().to_string(), 1).unwrap();
-        let stop = AtomicBool::new(false);
-        assert!(source.head(&stop).unwrap().len() >= HEAD_BYTES_MAX);
+        let stop = Arc::default();
+        let mut source = open(&path, &stop).unwrap();
+        assert!(source.head().unwrap().len() >= HEAD_BYTES_MAX);
         assert_eq!(source.size, Some(300_007));
+        assert_eq!(source.head_of(|head| head.ends_with(b"v=1")).unwrap().len(), 300_007);
+        let mut empty = open(&path, &stop).unwrap();
         stop.store(true, Ordering::Relaxed);
-        let mut empty = Source::open(&path.display().to_string(), 1).unwrap();
-        assert_eq!(empty.head(&stop).unwrap(), b"");
+        assert_eq!(empty.head().unwrap(), b"");
     }
 }

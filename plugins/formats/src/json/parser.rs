@@ -10,7 +10,7 @@ use super::record::{Records, Stop};
 use super::roles::Roles;
 use super::scan::{Bad, Why, literal, skip_blanks};
 use crate::number::read::byte;
-use crate::time::{TimeFormat, Zone};
+use headwater_plugin_api::time::{TimeFormat, Zone};
 
 headwater_plugin_api::config! {
     /// JSON objects, alone, one after the other or in arrays. Numbers become fields of type float; the

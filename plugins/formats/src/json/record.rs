@@ -8,7 +8,7 @@ use super::scan::{Bad, Class, Why, double, string, unescape};
 use super::series::{WarmSeries, push_value};
 use super::template::Templates;
 use crate::number::read::byte;
-use crate::time::TimeFormat;
+use headwater_plugin_api::time::TimeFormat;
 
 /// Why a record made no point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -31,7 +31,7 @@ pub enum Why {
     /// There is no value under the key of the time.
     NoTime,
     /// The time cannot be read.
-    Time(crate::time::NotATime),
+    Time(headwater_plugin_api::time::NotATime),
     /// The series is refused.
     Refused(headwater_plugin_api::batch::Refused),
     /// The query leads to something else than objects.

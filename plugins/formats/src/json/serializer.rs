@@ -8,7 +8,7 @@ use headwater_plugin_api::plugin::{Context, Error, Host, Plugin, Serializer};
 use super::query::skip;
 use super::scan::skip_blanks;
 use crate::number::write::{Stage, Writer, stage};
-use crate::time::Layout;
+use headwater_plugin_api::time::Layout;
 
 headwater_plugin_api::config! {
     /// JSON: `{"fields":{...},"name":"...","tags":{...},"timestamp":...}` for each point.

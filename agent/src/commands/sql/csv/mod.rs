@@ -1,0 +1,315 @@
+//! CSV into points: a header, RFC 4180's quotes, and columns whose kind their first cells show.
+//!
+//! The kind is a column's, not a cell's: 7 / 2 is 3 for integers and 3.5 for floats, and a column in
+//! which both stand is one of floats throughout. It is read off the first chunk that has cells of that
+//! column (a quarter of a megabyte, some thousands of records).
+
+mod header;
+mod kind;
+mod scan;
+
+use std::borrow::Cow;
+
+use headwater_plugin_api::batch::{Batch, BatchBuilder, Refused};
+use headwater_plugin_api::time::TimeFormat;
+
+use header::{Column, Role};
+use scan::Cell;
+
+use super::guess::without_mark;
+
+pub use header::{Wishes, delimiter};
+pub use kind::{KINDS, Kind};
+
+/// Reads the chunks of one file.
+pub struct Csv {
+    measurement: String,
+    delimiter: u8,
+    wishes: Wishes,
+    /// None before the header was read.
+    columns: Vec<Column>,
+    time_format: Option<TimeFormat>,
+    /// The header stands at the beginning of the next chunk.
+    at_start: bool,
+    builder: BatchBuilder,
+    cells: Vec<Cell>,
+}
+
+/// Who is told of records that are left out, and of what is odd.
+pub trait Listener {
+    /// Offset and length of a record in the chunk, the place of the fault, and what is wrong.
+    fn refused(&mut self, record: (usize, usize), at: usize, message: &str);
+    fn remark(&mut self, at: usize, message: &str);
+}
+
+impl Csv {
+    /// For a file that is read from its start.
+    pub fn new(measurement: String, delimiter: u8, wishes: Wishes) -> Csv {
+        Csv {
+            measurement,
+            delimiter,
+            wishes,
+            columns: Vec::new(),
+            time_format: None,
+            at_start: true,
+            builder: BatchBuilder::default(),
+            cells: Vec::new(),
+        }
+    }
+
+    /// How much of the data is whole records.
+    pub fn cut(&self, data: &[u8], last: bool) -> usize {
+        scan::whole(data, self.delimiter, last)
+    }
+
+    /// Another file, or the same one anew, follows.
+    pub fn restart(&mut self) {
+        self.at_start = true;
+    }
+
+    /// Whether the first bytes have the header and a record.
+    pub fn can_look(&self, head: &[u8]) -> bool {
+        let two = header::first_two(without_mark(head), self.delimiter);
+        two.is_some_and(|(_, second)| !second.is_empty())
+    }
+
+    /// Looks at the first bytes, which come again as the first chunk: whether the header was there.
+    ///
+    /// # Errors
+    /// The header cannot be used, or the first time is none.
+    pub fn look(&mut self, head: &[u8]) -> Result<bool, String> {
+        let Some((first, second)) = header::first_two(without_mark(head), self.delimiter) else {
+            return Ok(false);
+        };
+        self.header(first)?;
+        let second = std::str::from_utf8(second).unwrap_or_default();
+        let read = scan::record(second.as_bytes(), self.delimiter, true, &mut self.cells);
+        if let Some(Ok(_)) = read
+            && self.cells.len() == self.columns.len()
+            && let Some(at) = self.columns.iter().position(|column| column.role == Role::Time)
+        {
+            let cell = self.cells[at].text(second);
+            if !cell.trim_ascii().is_empty() {
+                self.time_format = Some(header::time_format(&self.wishes, cell.trim_ascii())?);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether there may be a column of that name: there is, or the header has not come.
+    pub fn may_have(&self, name: &str) -> bool {
+        self.columns.is_empty() || self.columns.iter().any(|column| column.name == name)
+    }
+
+    fn header(&mut self, record: &[u8]) -> Result<(), String> {
+        let refused = |what: &str| format!("the header cannot be read: {what}");
+        let text = std::str::from_utf8(record).map_err(|_| refused("it is not UTF-8"))?;
+        if let Some(Err(broken)) = scan::record(record, self.delimiter, true, &mut self.cells) {
+            return Err(refused(broken.what));
+        }
+        let before = std::mem::take(&mut self.columns);
+        self.columns = header::columns(text, &self.cells, &self.wishes)?;
+        // What a column of that name was, it stays.
+        for column in &mut self.columns {
+            if let Some(known) = before.iter().find(|known| known.name == column.name) {
+                column.role = known.role;
+            }
+        }
+        Ok(())
+    }
+
+    /// The points of a chunk of whole records.
+    ///
+    /// # Errors
+    /// The header cannot be used.
+    pub fn parse(
+        &mut self,
+        chunk: &[u8],
+        now_ns: i64,
+        listener: &mut dyn Listener,
+    ) -> Result<Vec<Batch>, String> {
+        let mut from = 0;
+        if self.at_start && !chunk.is_empty() {
+            from = chunk.len() - without_mark(chunk).len();
+            let read = scan::record(&chunk[from..], self.delimiter, true, &mut self.cells);
+            let end = read.map_or(0, |read| read.unwrap_or_else(|broken| broken.end));
+            self.header(&chunk[from..from + end])?;
+            from += end;
+            self.at_start = false;
+        }
+        if self.columns.iter().any(|c| matches!(c.role, Role::Field { kind: None, .. })) {
+            self.kinds(&chunk[from..]);
+        }
+        let mut batches = Vec::new();
+        while from < chunk.len() {
+            let rest = &chunk[from..];
+            let mut cells = std::mem::take(&mut self.cells);
+            let read = scan::record(rest, self.delimiter, true, &mut cells);
+            let (end, fault) = match read {
+                Some(Ok(end)) => {
+                    let outcome = self.point(&rest[..end], &cells, now_ns, &mut |at, what| {
+                        listener.remark(from + at, what);
+                    });
+                    (end, outcome.err())
+                }
+                Some(Err(broken)) => {
+                    (broken.end, Some(Fault { at: broken.at, what: broken.what.into() }))
+                }
+                None => break,
+            };
+            self.cells = cells;
+            if let Some(fault) = fault {
+                listener.refused((from, end), from + fault.at, &fault.what);
+            }
+            if self.builder.is_full() {
+                batches.extend(self.builder.finish());
+            }
+            from += end.max(1);
+        }
+        batches.extend(self.builder.finish());
+        Ok(batches)
+    }
+
+    /// Takes the kinds of columns that have none yet from the cells of a chunk.
+    fn kinds(&mut self, chunk: &[u8]) {
+        let unknown: Vec<usize> = self.columns.iter().enumerate().filter_map(is_unknown).collect();
+        let mut kinds: Vec<Option<Kind>> = vec![None; unknown.len()];
+        let mut from = 0;
+        while from < chunk.len() {
+            let rest = &chunk[from..];
+            let read = scan::record(rest, self.delimiter, true, &mut self.cells);
+            if let Some(Ok(end)) = read
+                && self.cells.len() == self.columns.len()
+                && let Ok(text) = std::str::from_utf8(&rest[..end])
+            {
+                for (at, known) in unknown.iter().zip(&mut kinds) {
+                    let cell = &self.cells[*at];
+                    let text = text.get(cell.start..cell.end).unwrap_or_default();
+                    if *known == Some(Kind::Text) || text.trim_ascii().is_empty() {
+                        continue;
+                    }
+                    if let Some(kind) = Kind::of(text) {
+                        *known = Some(known.map_or(kind, |known| known.with(kind)));
+                    }
+                }
+            }
+            let end = read.map_or(1, |read| read.unwrap_or_else(|broken| broken.end));
+            from += end.max(1);
+        }
+        for (at, found) in unknown.into_iter().zip(kinds) {
+            self.columns[at].role = Role::Field { kind: found, given: false };
+        }
+    }
+
+    /// Adds the point of a record.
+    fn point(
+        &mut self,
+        record: &[u8],
+        cells: &[Cell],
+        now_ns: i64,
+        remark: &mut dyn FnMut(usize, &str),
+    ) -> Result<(), Fault> {
+        let text = std::str::from_utf8(record)
+            .map_err(|error| Fault::new(error.valid_up_to(), "it is not UTF-8"))?;
+        if let [only] = cells
+            && only.start == only.end
+            && !only.quoted
+        {
+            // An empty line.
+            return Ok(());
+        }
+        if cells.len() != self.columns.len() {
+            let (there, wanted) = (cells.len(), self.columns.len());
+            let at = cells.get(wanted).or(cells.last()).map_or(0, |cell| cell.start);
+            let plural = if there == 1 { "cell" } else { "cells" };
+            return Err(Fault::new(at, format!("{there} {plural}, and the header names {wanted}")));
+        }
+        let mut time_ns = now_ns;
+        let mut point = self.builder.point(&self.measurement);
+        for (column, cell) in self.columns.iter_mut().zip(cells) {
+            let text = &cell.text(text);
+            match &mut column.role {
+                Role::Time => {
+                    time_ns = time(&mut self.time_format, &self.wishes, text, now_ns)
+                        .map_err(|what| Fault::new(cell.start, what))?;
+                }
+                Role::Tag if text.is_empty() => {}
+                Role::Tag => point = point.tag(&column.name, text),
+                Role::Field { kind, given } => {
+                    let known = kind.unwrap_or(Kind::Text);
+                    let value = match known.read(text, cell.quoted) {
+                        Ok(value) => value,
+                        // Nothing is lost, and whoever divides should know.
+                        Err(_) if known == Kind::Integer && !*given => {
+                            let value = Kind::Float.read(text, cell.quoted);
+                            if value.is_ok() {
+                                *kind = Some(Kind::Float);
+                                let name = &column.name;
+                                let what = format!(
+                                    "{name} had integers alone so far, and is read as float from \
+                                     here on; --types {name}=float reads all of it so"
+                                );
+                                remark(cell.start, &what);
+                            }
+                            value.map_err(|_| misfit(cell, &column.name, known))?
+                        }
+                        Err(_) => return Err(misfit(cell, &column.name, known)),
+                    };
+                    if let Some(value) = value {
+                        point = point.field(&column.name, value);
+                    }
+                }
+            }
+        }
+        match point.finish(time_ns) {
+            Ok(()) => Ok(()),
+            // All cells are empty.
+            Err(Refused::NoFields) if cells.iter().all(|cell| cell.start == cell.end) => Ok(()),
+            Err(refused) => Err(Fault::new(0, refused.to_string())),
+        }
+    }
+}
+
+/// Why a record is left out.
+struct Fault {
+    at: usize,
+    what: Cow<'static, str>,
+}
+
+impl Fault {
+    fn new(at: usize, what: impl Into<Cow<'static, str>>) -> Fault {
+        Fault { at, what: what.into() }
+    }
+}
+
+fn is_unknown((at, column): (usize, &Column)) -> Option<usize> {
+    matches!(column.role, Role::Field { kind: None, .. }).then_some(at)
+}
+
+fn misfit(cell: &Cell, name: &str, kind: Kind) -> Fault {
+    let kind = kind.name();
+    let what = format!(
+        "{name} is a column of kind {kind}, and this is none; --types {name}=text takes it"
+    );
+    Fault::new(cell.start, what)
+}
+
+fn time(
+    format: &mut Option<TimeFormat>,
+    wishes: &Wishes,
+    text: &str,
+    now_ns: i64,
+) -> Result<i64, String> {
+    let text = text.trim_ascii();
+    if text.is_empty() {
+        return Err("the time is empty".into());
+    }
+    let format = match format {
+        Some(format) => format,
+        None => format.insert(header::time_format(wishes, text)?),
+    };
+    format.read(text, true, now_ns).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests;
