@@ -2,8 +2,8 @@
 
 use serde_json::Value as Json;
 
-use super::duckdb;
 use super::scalar::{self, Scalar};
+use super::{data, duckdb};
 use crate::random::Random;
 use crate::table::Kind;
 use crate::value::{Value, near};
@@ -29,6 +29,10 @@ pub enum Check {
     Approximate,
     /// Theirs is the list of values: one of them.
     OneOf,
+    /// Theirs are the value and a size: within 1e-9 of the size.
+    Near,
+    /// Theirs is a list of values with the negative counts of each: ours is the same in JSON.
+    Ranked,
 }
 
 /// How many numbers a quantile keeps as they are.
@@ -44,6 +48,14 @@ impl Check {
                     list.iter().map(duckdb::value).filter(|value| !value.is_null()).collect();
                 if given.is_empty() { ours.is_null() } else { given.contains(ours) }
             }
+            Check::Near => match (ours.number(), duckdb::value(&theirs[0]).number()) {
+                (Some(ours), Some(wanted)) => {
+                    let size = duckdb::value(&theirs[1]).number().unwrap_or_default();
+                    (ours - wanted).abs() <= size * 1e-9
+                }
+                (ours, wanted) => ours == wanted,
+            },
+            Check::Ranked => ranked(ours, &theirs[0]),
             Check::Approximate => {
                 let exact = duckdb::value(&theirs[0]).number().unwrap_or_default();
                 // Below fifty: equal.
@@ -66,6 +78,20 @@ impl Check {
             }
         }
     }
+}
+
+/// Whether a list of values with their counts is the same.
+fn ranked(ours: &Value, theirs: &Json) -> bool {
+    let Value::Text(text) = ours else { return ours.is_null() && theirs.is_null() };
+    let (Ok(Json::Array(ours)), Some(theirs)) = (serde_json::from_str(text), theirs.as_array())
+    else {
+        return false;
+    };
+    let same = |(ours, theirs): (&Json, &Json)| {
+        equal(&duckdb::value(&ours["value"]), &duckdb::value(&theirs["k"]))
+            && ours["count"].as_i64().zip(theirs["c"].as_i64()).is_some_and(|(a, b)| a == -b)
+    };
+    ours.len() == theirs.len() && ours.iter().zip(theirs).all(same)
 }
 
 /// Whether both are the same; floats within rounding.
@@ -99,7 +125,7 @@ pub fn random(random: &mut Random) -> Item {
             (format!("{name}({}){filter}", of.ours), format!("{theirs}({}){filter}", of.theirs));
         item(ours, theirs, Check::Equal)
     };
-    match random.below(30) {
+    match random.below(42) {
         0..=1 => item(format!("count(*){filter}"), format!("count(*){filter}"), Check::Equal),
         2 => plain("count", "count", &scalar::any(random)),
         3..=4 => sum(random, "", &filter),
@@ -143,6 +169,26 @@ pub fn random(random: &mut Random) -> Item {
                 format!("approx_distinct({}){filter}", of.ours),
                 format!("count(DISTINCT {}){filter}", of.theirs),
                 Check::Approximate,
+            )
+        }
+        30..=31 => forecast(random, &filter, ""),
+        32..=33 => histogram(random, &filter),
+        34..=37 => frequent(random, &filter),
+        38..=39 => {
+            let of = scalar::number(random);
+            let share = *random.pick(&["0", "0.25", "0.5", "0.99", "1"]);
+            item(
+                format!("exact_quantile({}, {share}){filter}", of.ours),
+                format!("quantile_cont(({})::DOUBLE, {share}){filter}", of.theirs),
+                Check::Equal,
+            )
+        }
+        40..=41 => {
+            let of = scalar::text(random);
+            item(
+                format!("string_agg({}, ', '){filter}", of.ours),
+                format!("string_agg({0}, ', ' ORDER BY time, {0}){filter}", of.theirs),
+                Check::Equal,
             )
         }
         _ => {
@@ -200,6 +246,71 @@ fn given(value: &str, filter: &str) -> String {
         Some(condition) => format!(" FILTER (WHERE ({value}) IS NOT NULL AND ({condition}))"),
         None => format!(" FILTER (WHERE ({value}) IS NOT NULL)"),
     }
+}
+
+/// A line through the values; `over` stands behind each of their aggregates.
+pub fn forecast(random: &mut Random, filter: &str, over: &str) -> Item {
+    let of = scalar::number(random);
+    let (ours, ahead) =
+        *random.pick(&[("'10s'", 10), ("60", 60), ("INTERVAL '1 minute'", 60), ("0", 0)]);
+    let value = format!("({})::DOUBLE", of.theirs);
+    let given = given(&of.theirs, filter);
+    // Whole numbers of nanoseconds that a double can hold.
+    let time = format!("(time - {})::DOUBLE", data::START * 1_000_000_000);
+    let of_line = |name: &str| format!("{name}({value}, {time}){filter}{over}");
+    let end = |name: &str| format!("{name}({time}){given}{over}");
+    let (slope, first, last) = (of_line("regr_slope"), end("min"), end("max"));
+    let (mean_time, mean) = (of_line("regr_avgx"), of_line("regr_avgy"));
+    let ahead = ahead * 1_000_000_000_i64;
+    let line = format!("{mean} + {slope} * ({last} + {ahead} - {mean_time})");
+    let size = format!("max(abs({value})){filter}{over} + abs({slope}) * (2e11 + {ahead})");
+    let if_several = |what: String| format!("CASE WHEN {last} > {first} THEN {what} END");
+    Item {
+        ours: format!("forecast({}, {ours}){filter}{over}", of.ours),
+        theirs: vec![if_several(line), if_several(size)],
+        check: Check::Near,
+    }
+}
+
+/// Counts of values up to limits.
+fn histogram(random: &mut Random, filter: &str) -> Item {
+    let of = scalar::number(random);
+    let limits: &[&str] =
+        random.pick::<&[&str]>(&[&["0"], &["-10", "0", "2.5", "100"], &["1", "2", "3"]]);
+    let given = given(&of.theirs, filter);
+    let given = given.strip_suffix(')').unwrap_or_default();
+    let count = |condition: String| format!("(count(*){given} AND {condition}))::VARCHAR");
+    let mut theirs = String::from("'{'");
+    let mut above = "TRUE".to_owned();
+    for limit in limits {
+        let up_to = count(format!("{above} AND ({}) <= {limit}", of.theirs));
+        theirs.push_str(&format!(" || '\"{limit}\":' || {up_to} || ','"));
+        above = format!("({}) > {limit}", of.theirs);
+    }
+    theirs.push_str(&format!(" || '\"+Inf\":' || {} || '}}'", count(above)));
+    item(
+        format!("histogram({}, ARRAY[{}]){filter}", of.ours, limits.join(", ")),
+        format!("CASE WHEN count({}){filter} > 0 THEN {theirs} END", of.theirs),
+        Check::Equal,
+    )
+}
+
+/// What is there most often; of equally many the least.
+fn frequent(random: &mut Random, filter: &str) -> Item {
+    let of = match random.below(4) {
+        0 => scalar::int(random),
+        1 => scalar::float(random),
+        2 => scalar::text(random),
+        _ => Scalar { kind: Kind::Bool, ours: "b".into(), theirs: "b".into() },
+    };
+    let entries = format!("map_entries(histogram({}){filter})", of.theirs);
+    let counted = "lambda entry: {'c': -(entry.value::BIGINT), 'k': entry.key}";
+    let ranked = format!("list_sort(list_transform({entries}, {counted}))");
+    if random.chance(50) {
+        return item(format!("mode({}){filter}", of.ours), format!("{ranked}[1].k"), Check::Equal);
+    }
+    let most = *random.pick(&[1, 3, 10]);
+    item(format!("topk({}, {most}){filter}", of.ours), format!("{ranked}[1:{most}]"), Check::Ranked)
 }
 
 fn quantile(random: &mut Random, filter: &str) -> Item {

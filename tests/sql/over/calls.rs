@@ -1,6 +1,6 @@
 //! Window functions, as both sides write them.
 
-use crate::aggregates::calls::Check;
+use crate::aggregates::calls::{self, Check};
 use crate::aggregates::scalar;
 use crate::random::Random;
 use crate::table::Kind;
@@ -76,7 +76,7 @@ pub fn random(random: &mut Random, window: Window) -> Item {
         let theirs = format!("{theirs}({}){filter} OVER {{}}", of.theirs);
         item(format!("{name}({}){filter}", of.ours), theirs, Check::Equal)
     };
-    match random.below(22) {
+    match random.below(24) {
         0 => item(format!("count(*){filter}"), format!("count(*){filter} OVER {{}}"), Check::Equal),
         1 => plain("count", "count", &scalar::any(random)),
         2 | 3 => {
@@ -114,6 +114,10 @@ pub fn random(random: &mut Random, window: Window) -> Item {
             let of = scalar::any(random);
             let theirs = format!("list({}){filter} OVER {{}}", of.theirs);
             item(format!("any_value({}){filter}", of.ours), theirs, Check::OneOf)
+        }
+        22 | 23 => {
+            let calls::Item { ours, theirs, check } = calls::forecast(random, &filter, " OVER {}");
+            Item { ours, theirs, window, check }
         }
         17 => item("row_number()".into(), "row_number() OVER {rows}".into(), Check::Equal),
         18 | 19 => {
