@@ -14,6 +14,7 @@ mod delivery;
 mod load;
 mod plugins;
 mod sql;
+mod sql_files;
 mod stop;
 
 use std::io::{Read, Write};

@@ -99,8 +99,9 @@ pub fn time_format(head: &[u8], key: &str) -> Result<String, String> {
 /// RFC 3339, perhaps without a zone, or the date alone.
 pub fn time_form(value: &str, is_text: bool) -> Option<String> {
     let digits = value.strip_prefix('-').unwrap_or(value);
-    let whole = digits.split_once('.').map_or(digits, |(whole, _)| whole);
-    if !whole.is_empty() && whole.bytes().all(|byte| byte.is_ascii_digit()) {
+    let (whole, places) = digits.split_once('.').unwrap_or((digits, ""));
+    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !whole.is_empty() && all_digits(whole) && all_digits(places) {
         // Seconds have ten digits from 2001 to 2286, and each unit three more.
         let unit = match whole.len() {
             ..=11 => "unix",
@@ -195,6 +196,7 @@ mod tests {
         let error = |text: &str| time_format(text.as_bytes(), "ts").unwrap_err();
         assert!(error("{\"v\":\"ts\"}").contains("no such key"));
         assert!(error("{\"ts\":\"soon\"}").contains("\"soon\" is no time of a known form"));
+        assert!(error("{\"ts\":\"21.11.2026 09:00\"}").contains("known form"));
         assert!(error("{\"ts\":true}").contains("ts:rfc3339"));
         assert!(error("{\"ts\":\"äöü äöü äöü äöü\"}").contains("known form"));
     }

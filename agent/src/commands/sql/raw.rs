@@ -27,6 +27,14 @@ pub enum Change {
     Replaced,
 }
 
+/// How long reads wait for something to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Forever,
+    AMoment,
+    Never,
+}
+
 /// What is read.
 pub struct Raw {
     input: File,
@@ -43,8 +51,7 @@ pub struct Raw {
     position: u64,
     /// The file that has taken its place.
     next: Option<File>,
-    /// Reads wait until there is something.
-    waits: bool,
+    wait: Wait,
     stop: Arc<AtomicBool>,
 }
 
@@ -74,7 +81,7 @@ impl Raw {
             path: path.filter(|_| regular).map(Path::to_owned),
             position: 0,
             next: None,
-            waits: true,
+            wait: Wait::Forever,
             stop: Arc::clone(stop),
         })
     }
@@ -88,9 +95,14 @@ impl Raw {
         self.follows && self.size.is_some()
     }
 
-    /// Reads no longer wait, if it is followed.
+    /// Reads wait for a moment only, until it has been opened.
+    pub fn hurry(&mut self) {
+        self.wait = Wait::AMoment;
+    }
+
+    /// Reads wait as long as it takes, or not at all if it is followed.
     pub fn opened(&mut self) {
-        self.waits = !self.follows;
+        self.wait = if self.follows { Wait::Never } else { Wait::Forever };
     }
 
     /// The first bytes, until they decide; they are read again.
@@ -152,7 +164,7 @@ impl Raw {
 
     fn is_readable(&self) -> io::Result<bool> {
         let Some(poll) = self.poll() else { return Ok(true) };
-        let wait = if self.waits { &LOOK } else { &AT_ONCE };
+        let wait = if self.wait == Wait::Never { &AT_ONCE } else { &LOOK };
         match rustix::event::poll(&mut [poll], Some(wait)) {
             Ok(ready) => Ok(ready > 0),
             Err(rustix::io::Errno::INTR) => Ok(false),
@@ -168,16 +180,20 @@ impl Read for Raw {
             let len = self.head.len().min(room.len());
             room[..len].copy_from_slice(&self.head[..len]);
             self.head.drain(..len);
-            return Ok(len);
+            // What the first read would have given, were it not for the look.
+            let wait = std::mem::replace(&mut self.wait, Wait::Never);
+            let more = if len < room.len() { self.read(&mut room[len..]) } else { Ok(0) };
+            self.wait = wait;
+            return Ok(len + more.unwrap_or(0));
         }
         loop {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(0);
             }
             if !self.is_readable()? {
-                match self.waits {
-                    true => continue,
-                    false => return Err(ErrorKind::WouldBlock.into()),
+                match self.wait {
+                    Wait::Forever => continue,
+                    _ => return Err(ErrorKind::WouldBlock.into()),
                 }
             }
             match self.input.read(room) {
@@ -222,8 +238,10 @@ mod tests {
         std::fs::write(&path, "abcdefgh").unwrap();
         let mut raw = Raw::open(Some(&path), false, &Arc::default()).unwrap();
         assert_eq!(raw.peek(|head| head.len() < 3).unwrap(), b"abcdef");
-        assert_eq!(all(&mut raw), "abcdefgh");
-        assert_eq!(raw.read, 8);
+        let mut room = [0; 64];
+        assert_eq!(raw.read(&mut room).unwrap(), 8, "all at once");
+        assert_eq!(&room[..8], b"abcdefgh");
+        assert_eq!((all(&mut raw).as_str(), raw.read), ("", 8));
     }
 
     #[test]

@@ -228,7 +228,8 @@ impl<'a> Run<'a> {
             }
             self.sources.iter_mut().for_each(|source| source.dry = false);
         }
-        Ok(())
+        // What was read before the end.
+        self.read_all()
     }
 
     /// Reads a chunk, or works on the earliest points; false if there is nothing to do.

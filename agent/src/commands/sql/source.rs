@@ -187,12 +187,18 @@ impl Source {
         self.head_until(HEAD_BYTES_MAX, |head| !head.trim_ascii().is_empty())
     }
 
-    /// The first bytes, as many as are enough, or all there are now.
+    /// The first bytes, as many as are enough, or all there are now; of a pipe also what comes without
+    /// a pause, so that the first record is not all that shows what columns are.
     ///
     /// # Errors
     /// It cannot be read.
     pub fn head_of(&mut self, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<&[u8]> {
-        self.head_until(RECORD_BYTES_MAX, is_enough)
+        self.head_until(RECORD_BYTES_MAX, is_enough)?;
+        if let Some(raw) = self.reader.plain_mut().filter(|raw| raw.size.is_none()) {
+            raw.hurry();
+            self.head_until(HEAD_BYTES_MAX, |_| false)?;
+        }
+        Ok(&self.carry)
     }
 
     fn head_until(
@@ -223,6 +229,7 @@ impl Source {
 
     /// It has been opened: a file that is followed is no longer waited for.
     pub fn opened(&mut self) {
+        self.dry = false;
         if let Some(raw) = self.reader.plain_mut() {
             raw.opened();
         }

@@ -59,7 +59,8 @@ impl Csv {
 
     /// How much of the data is whole records.
     pub fn cut(&self, data: &[u8], last: bool) -> usize {
-        scan::whole(data, self.delimiter, last)
+        let mark = if self.at_start { data.len() - without_mark(data).len() } else { 0 };
+        mark + scan::whole(&data[mark..], self.delimiter, last)
     }
 
     /// Another file, or the same one anew, follows.

@@ -161,13 +161,13 @@ fn a_kind_may_turn_out_wider() {
 /// In whatever chunks the file comes, the points are the same, as long as the first shows the kinds.
 #[test]
 fn chunks_do_not_matter() {
-    let mut text = String::from("\u{feff}a;\"b\nc\";d\r\n");
+    let mut text = String::from("\u{feff}\"a\n\";\"b\nc\";d\r\n");
     for n in 0..40 {
         text.push_str(&format!("{n};\"x\n\"\"{n}\"\"\";{}.5\r\n", n * 3));
     }
     let whole = good(&text, &Wishes::default());
     assert_eq!(whole.len(), 40);
-    assert_eq!(whole[7], "m a=I64(7),b\nc=Text(\"x\\n\\\"7\\\"\"),d=F64(21.5) 99");
+    assert_eq!(whole[7], "m a\n=I64(7),b\nc=Text(\"x\\n\\\"7\\\"\"),d=F64(21.5) 99");
     for size in 1..80 {
         assert_eq!(parsed(&text, &Wishes::default(), size), (whole.clone(), vec![]), "{size}");
     }
@@ -184,4 +184,29 @@ fn a_file_that_begins_anew_has_its_header_again() {
     csv.restart();
     assert_eq!(read(&mut csv, "b,c\n4,5\n"), ["m b=F64(4.0),c=I64(5) 1"]);
     assert_eq!(csv.parse(b"", 1, &mut Heard::default()).unwrap().len(), 0);
+}
+
+/// Any text is read without a panic, and in whatever chunks, the same is left out of it.
+#[test]
+fn any_text() {
+    let mut state = 7_u64;
+    let mut below = |bound: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % bound
+    };
+    let pieces = ["a", "1", ",", ",", "\"", "\"\"", "\n", "\n", "\r\n", "\r", "é", "\u{feff}", " "];
+    let mut records = 0;
+    for _ in 0..20_000 {
+        let mut text = String::from("x,y\n");
+        (0..below(30)).for_each(|_| text.push_str(pieces[below(pieces.len())]));
+        let types = ["x", "y"].map(|name| (name.to_owned(), Kind::Text)).into();
+        let wishes = Wishes { types, ..Wishes::default() };
+        let whole = parsed(&text, &wishes, 1 << 20);
+        records += whole.0.len();
+        let size = 1 + below(8);
+        let (lines, heard) = parsed(&text, &wishes, size);
+        assert_eq!((&lines, heard.len()), (&whole.0, whole.1.len()), "{text:?} by {size}");
+    }
+    assert!(records > 1000, "{records}");
 }
