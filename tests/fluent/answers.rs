@@ -19,10 +19,6 @@ pub struct Answer {
     pub why: &'static str,
 }
 
-/// Cases that fail until something else is there, and what that is.
-pub const WAITS: &[(&str, &str)] =
-    &[("timeseries_forecast_window_tumbling", "the function forecast")];
-
 /// The answer to a case, if it is not the one that stands there.
 pub fn of(name: &str) -> Option<Answer> {
     let answer =

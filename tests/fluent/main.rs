@@ -44,16 +44,7 @@ fn main() -> ExitCode {
         println!("\n---- {}\n{}\n{why}", case.name, case.query);
     }
     println!("\npassed {passed}, failed {}", failed.len());
-    let waits = |name: &str| answers::WAITS.iter().find(|(waiting, _)| *waiting == name);
-    let waiting = failed.iter().filter_map(|(case, _)| waits(&case.name));
-    for (name, what) in waiting.clone() {
-        println!("{name} waits for {what}");
-    }
-    let fatal = failed.len() - waiting.count();
-    let verdict = if fatal == 0 { "ok" } else { "FAILED" };
-    println!(
-        "test result: {verdict}. {passed} passed; {fatal} failed; {} ignored",
-        failed.len() - fatal
-    );
-    if fatal == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let verdict = if failed.is_empty() { "ok" } else { "FAILED" };
+    println!("test result: {verdict}. {passed} passed; {} failed; 0 ignored", failed.len());
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

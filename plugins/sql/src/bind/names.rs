@@ -8,7 +8,8 @@ use crate::error::{Area, Result};
 use crate::eval::functions;
 use crate::plan::{AggregateFunction, Limits, Separator, Share};
 
-const AGGREGATES: &[(&str, AggregateFunction)] = &[
+/// The aggregates by name; what their arguments tell stands open.
+pub const AGGREGATES: &[(&str, AggregateFunction)] = &[
     ("count", AggregateFunction::Count),
     ("sum", AggregateFunction::Sum),
     ("avg", AggregateFunction::Avg),

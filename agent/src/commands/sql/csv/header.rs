@@ -41,13 +41,15 @@ pub struct Column {
     pub role: Role,
 }
 
-/// The byte that separates cells, by the first line.
+/// The byte that separates cells, by the first record.
 pub fn delimiter(head: &[u8]) -> Option<u8> {
-    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let mut counts = [0_usize; 4];
     let mut quoted = false;
-    for byte in line {
+    for byte in head {
         quoted ^= *byte == b'"';
+        if *byte == b'\n' && !quoted {
+            break;
+        }
         if let Some(at) = DELIMITERS.iter().position(|known| known == byte)
             && !quoted
         {
@@ -147,6 +149,7 @@ mod tests {
             ("a|b", Some(b'|')),
             ("\"a,b,c\";d", Some(b';')),
             ("a;b,c", Some(b',')),
+            ("\"a\n,\";b\n,,,", Some(b';')),
             ("a", None),
             ("", None),
         ] {
