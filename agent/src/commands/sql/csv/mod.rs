@@ -60,7 +60,11 @@ impl Csv {
     /// How much of the data is whole records.
     pub fn cut(&self, data: &[u8], last: bool) -> usize {
         let mark = if self.at_start { data.len() - without_mark(data).len() } else { 0 };
-        mark + scan::whole(&data[mark..], self.delimiter, last)
+        match scan::whole(&data[mark..], self.delimiter, last) {
+            // The mark alone is no record.
+            0 if !last => 0,
+            whole => mark + whole,
+        }
     }
 
     /// Another file, or the same one anew, follows.
