@@ -106,7 +106,8 @@ headwater_plugin_api::config! {
         pub max_rows: u64 = 1_000_000,
         /// How much earlier the partner of an ASOF JOIN may be, unless its ON says so.
         pub max_age: Duration = Duration::from_secs(300),
-        /// Memory for the values of each aggregate with DISTINCT in each window. When it is full, the
+        /// Memory for the values of each aggregate with DISTINCT in each window, and of each that keeps
+        /// values: exact_quantile, mode, topk, string_agg. When it is full, the
         /// groups with the most values are given up: their results are NULL and counted as
         /// `failures_room`.
         pub distinct_bytes: Size = Size::mib(64),
