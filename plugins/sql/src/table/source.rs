@@ -233,6 +233,7 @@ impl TableSource {
             Ok(version) => version,
             // It may be on its way to its place.
             Err(error) => {
+                watch.seen = None;
                 let is_new = !std::mem::replace(&mut watch.told, true);
                 return is_new.then(|| News::Bad(self.bad(&error)));
             }
