@@ -3,7 +3,7 @@
 
 use super::expr::{Binder, Scope as Reach};
 use super::kinds::choice;
-use super::source::{called, unknown};
+use super::source::{bare, called, unknown};
 use super::{Options, bounds, err, names};
 use crate::ast::{self, CompareOp, Expr, ExprKind, Literal, Name, Scope, Source, Statement};
 use crate::canonical;
@@ -157,7 +157,7 @@ impl Joined {
                 ExprKind::Column { scope, name, quoted } => match (scope, name.as_str()) {
                     (Scope::Any, "time") => Ok(Some(0)),
                     (Scope::Any, "current_timestamp") if !quoted => Ok(None),
-                    _ => self.bare(expr.area, *scope, name),
+                    _ => bare(&self.names, expr.area, *scope, name),
                 },
                 _ => return,
             };
@@ -168,17 +168,6 @@ impl Joined {
             }
         });
         result.map(|()| sides)
-    }
-
-    /// A name without its source.
-    fn bare<T>(&self, area: Area, scope: Scope, name: &str) -> Result<T> {
-        let [a, b] = &self.names;
-        let mut column = String::new();
-        canonical::column(&mut column, scope, name);
-        err(
-            area,
-            format!("a join has two sources, so columns name theirs: {a}.{column} or {b}.{column}"),
-        )
     }
 
     fn using(&self, name: &Name) -> Expr {

@@ -4,7 +4,8 @@
 use super::join::{self, Joined};
 use super::table::{self, Tabled};
 use super::{Options, err, names};
-use crate::ast::{Expr, ExprKind, Item, Source, SourceKind, Statement};
+use crate::ast::{Expr, ExprKind, Item, Scope, Source, SourceKind, Statement};
+use crate::canonical;
 use crate::error::{Area, Result};
 
 /// A statement without prefixes, the join whose rows it reads, and the table that is joined to its
@@ -80,6 +81,17 @@ pub fn unknown<T>(area: Area, written: &str, sources: &[&Source]) -> Result<T> {
             "there is no source `{written}`, expected {}; a name with dots stands in double quotes",
             known.join(" or ")
         ),
+    )
+}
+
+/// A name without its source, in a join.
+pub fn bare<T>(names: &[String; 2], area: Area, scope: Scope, name: &str) -> Result<T> {
+    let [a, b] = names;
+    let mut column = String::new();
+    canonical::column(&mut column, scope, name);
+    err(
+        area,
+        format!("a join has two sources, so columns name theirs: {a}.{column} or {b}.{column}"),
     )
 }
 

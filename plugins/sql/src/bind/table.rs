@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::expr::{Binder, Scope as Reach};
-use super::source::{called, unknown};
+use super::source::{bare, called, unknown};
 use super::{Options, err, names, rows};
 use crate::ast::{self, CompareOp, Expr, ExprKind, Item, Name, Scope, SourceKind, Statement};
 use crate::canonical;
@@ -151,7 +151,7 @@ impl Tabled {
                 {
                     return;
                 }
-                ExprKind::Column { scope, name, .. } => self.bare(expr.area, *scope, name),
+                ExprKind::Column { scope, name, .. } => bare(&self.names, expr.area, *scope, name),
                 _ => return,
             };
             match side {
@@ -161,17 +161,6 @@ impl Tabled {
             }
         });
         result.map(|()| sides)
-    }
-
-    /// A name without its source.
-    fn bare<T>(&self, area: Area, scope: Scope, name: &str) -> Result<T> {
-        let [a, b] = &self.names;
-        let mut column = String::new();
-        canonical::column(&mut column, scope, name);
-        err(
-            area,
-            format!("a join has two sources, so columns name theirs: {a}.{column} or {b}.{column}"),
-        )
     }
 
     /// A part of ON.
