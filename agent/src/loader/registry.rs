@@ -14,7 +14,7 @@ use headwater_plugin_api::config::nearest;
 use super::access::{self, Identity};
 use super::directories::{self, Directory, FAMILY_PREFIX, Origin};
 use super::library::{self, Library, Welcome};
-use super::{Fault, LoadError, OpenError, PluginKind, manifest};
+use super::{Fault, LoadError, OpenError, PluginKind, manifest, resident};
 
 /// The families of this project. Their batches are not checked again when they stand where only the
 /// administrator, or whoever built the agent, puts libraries.
@@ -289,6 +289,8 @@ impl Registry {
     fn open<'a>(&self, entry: &'a Entry) -> Result<&'a Library, OpenError> {
         let opened = entry.opened.get_or_init(|| {
             let library = Library::open(&entry.place, self.welcome)?;
+            // The start would be an agent's peak if what starts each library stayed until all are started.
+            resident::release_code();
             let has = |kind, wanted: &str| {
                 library.descriptors().any(|(k, d)| k == kind && library::name(d) == wanted)
             };

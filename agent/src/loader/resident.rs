@@ -1,4 +1,4 @@
-//! What stays in memory: code once the agent has started, and the heap after a burst.
+//! What stays in memory: code once it has started something, and the heap after a burst.
 #![allow(unsafe_code)]
 
 use std::fs;

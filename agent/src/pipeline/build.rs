@@ -34,7 +34,7 @@ use crate::config::{
     StartupError,
 };
 use crate::delivery::Settlements;
-use crate::loader::{InputKind, LoadError, Loaded, PluginKind};
+use crate::loader::{InputKind, LoadError, Loaded, PluginKind, resident};
 use crate::observe::{Log, Logger};
 
 /// What an input is made of.
@@ -195,6 +195,8 @@ impl Builder<'_> {
 
     /// What a constructor gave, or a diagnostic at the place it blames.
     fn made<I>(&mut self, text: &PluginText, result: Result<I, Error>) -> Option<I> {
+        // What makes one plugin is let go before the next is made.
+        resident::release_code();
         match result {
             Ok(instance) => Some(instance),
             Err(error) => {
