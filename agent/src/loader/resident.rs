@@ -75,6 +75,8 @@ fn read_only(line: &str) -> Option<Range<usize>> {
 pub struct Heap {
     /// Free bytes after it last did so. They are no longer resident.
     free: usize,
+    /// Whether code was let go that only first connections and first points needed.
+    settled: bool,
 }
 
 impl Heap {
@@ -93,7 +95,7 @@ impl Heap {
             unsafe { libc::malloc_trim(0) };
             self.free = free_bytes();
         }
-        if freed >= Self::BURST {
+        if freed >= Self::BURST || !std::mem::replace(&mut self.settled, true) {
             release_code();
         }
     }

@@ -236,7 +236,6 @@ impl Running {
                 return None;
             }
         }
-        resident::release_code();
         Some(running)
     }
 
@@ -614,6 +613,8 @@ impl Running {
         self.spawn_other_signals(signals);
         let wait = match self.mode {
             Mode::Run => {
+                // Runs when all that was started waits for the first time.
+                tokio::spawn(async { resident::release_code() });
                 let signal = signals.end().await;
                 return self.log.info(format_args!("{signal}: the agent stops"));
             }

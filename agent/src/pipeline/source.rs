@@ -17,13 +17,13 @@ use super::order::Order;
 use super::slot::CallError;
 use crate::delivery::HandleState;
 
-/// Bytes that one read asks for.
+/// Bytes of a chunk: what the one before left, and what one read asks for.
 pub const READ_BYTES: usize = 256 << 10;
 /// Messages that one read may give.
 const READ_MESSAGES: usize = 1024;
-/// How many chunks of one source may be ahead of the slowest, for each worker: more would only wait
-/// in memory for a slow output.
-const AHEAD: usize = 2;
+/// How many chunks of one source, besides one for each worker, may be ahead of the slowest: more
+/// would only wait in memory for a slow output.
+const AHEAD: usize = 1;
 
 /// A connection, file or socket that an input opened.
 pub struct SourceState {
@@ -170,7 +170,7 @@ impl SourceState {
         }
         let waits = !self.spec.lossy;
         if waits && core.budget.is_closed() && core.budget.wait_for_room(self.id)
-            || self.order.is_ahead(reader.sequence, (AHEAD * core.workers) as u64)
+            || self.order.is_ahead(reader.sequence, (AHEAD + core.workers) as u64)
         {
             // The wake may have come already, to a worker that found the reader taken.
             drop(reader);
@@ -221,7 +221,7 @@ impl SourceState {
         closing: bool,
     ) -> (Option<Piece>, Next) {
         let carried = reader.carry.len();
-        let wanted = carried + READ_BYTES.max(carried);
+        let wanted = READ_BYTES.max(2 * carried);
         if worker.buffer.len() < wanted + PADDING {
             worker.buffer.resize(wanted + PADDING, 0);
         }
