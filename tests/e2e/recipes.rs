@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use headwater_tests::agent::{Agent, Setup};
 use headwater_tests::load::Random;
@@ -91,6 +92,7 @@ impl Recipe {
         let text = std::fs::read_to_string(self.path()).unwrap();
         let lines = text.lines().map(|line| match line.trim_start() {
             "checkpoint = \"5s\"" => "checkpoint = \"5s\"\nidle = \"50ms\"\n".to_owned(),
+            other if other.starts_with("idle = ") => String::new(),
             other if other.starts_with("delay = ") => "delay = \"50ms\"\n".to_owned(),
             _ => format!("{line}\n"),
         });
@@ -216,6 +218,25 @@ fn silence_is_told_and_its_end() {
 }
 
 #[test]
+fn silence_is_told_by_the_clock_while_others_send() {
+    let recipe = recipe("dead-mans-switch.toml");
+    let mut agent = recipe.start();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let beat =
+        |host: &str, ago: u64| format!("system,host={host} uptime=1i {}000000000", now - ago);
+    // One is silent for longer than 30 s and the delay of 15 s, the other one is not.
+    let mut lines: Vec<String> = (0..10).map(|at| beat("lost", 50 + at * 10)).collect();
+    lines.extend((0..15).map(|at| beat("here", at * 10)));
+    lines.sort_by_key(|line| line.rsplit(' ').next().map(ToOwned::to_owned));
+    let mut stream = TcpStream::connect(agent.tcp()).unwrap();
+    stream.write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
+    let expected = format!("deadman,host=lost state=\"silent\" {}000000000\n", now - 50);
+    agent.until("a row", |agent| agent.stdout().ends_with('\n').then_some(()));
+    let ended = agent.stop();
+    assert_eq!(ended.stdout, expected);
+}
+
+#[test]
 fn ten_talkers_and_no_more() {
     recipe("top-talkers.toml").check();
 }
@@ -315,7 +336,7 @@ fn what_comes_twice_leaves_once() {
     arrive(&mut agent, expected.len());
     // All of it again, and one that is new; then the same to an agent that was started anew.
     let again = |agent: &mut Agent, time: &str, count: usize| {
-        let new = format!("reading,host=gw-1,sensor=new value=1 {time}\n");
+        let new = format!("reading,host=gw-1,sensor=new value=1,quality=\"good\" {time}\n");
         send(agent.tcp(), (points.clone() + &new).as_bytes());
         arrive(agent, count);
         points::parse(&new.replace("reading,", "readings,"))
@@ -326,6 +347,25 @@ fn what_comes_twice_leaves_once() {
     expected.extend(again(&mut agent, "1764000200000000000", 1));
     found.extend(finish(agent));
     same(&expected, &found);
+}
+
+#[test]
+fn thousands_of_copies_are_recognized_when_all_windows_are_closed() {
+    let recipe = recipe("deduplication.toml");
+    let points: String = (0..5000).fold(String::new(), |mut text, at| {
+        let (sensor, time) = (at % 70, 1_764_000_000_000_000_000_i64 + at * 10_000_000);
+        writeln!(text, "reading,host=gw,sensor={sensor} value={at},quality=\"good\" {time}")
+            .unwrap();
+        text
+    });
+    let mut agent = recipe.start();
+    send(agent.tcp(), points.as_bytes());
+    arrive(&mut agent, 5000);
+    let new = "reading,host=gw,sensor=new value=1,quality=\"good\" 1764000200000000000\n";
+    send(agent.tcp(), (points.clone() + new).as_bytes());
+    arrive(&mut agent, 5001);
+    let sent = (points + new).replace("reading,", "readings,");
+    same(&points::parse(&sent), &finish(agent));
 }
 
 #[test]
