@@ -170,6 +170,32 @@ fn a_threshold_alerts_with_hysteresis() {
 }
 
 #[test]
+fn alerts_are_those_of_a_state_machine() {
+    let recipe = recipe("threshold-alert.toml");
+    let mut random = Random::new(7);
+    let (mut points, mut expected, mut raised) = (String::new(), String::new(), [false; 3]);
+    for at in 0..3000_u64 {
+        let (host, used) = (random.below(3), random.below(101));
+        let time = 1_764_000_000_000_000_000 + at * 1_000_000_000;
+        writeln!(points, "cpu,cpu=cpu-total,host=h{host} usage_idle={} {time}", 100 - used)
+            .unwrap();
+        let state = match raised[host as usize] {
+            false if used >= 90 => "raised",
+            true if used <= 70 => "cleared",
+            _ => continue,
+        };
+        raised[host as usize] = state == "raised";
+        writeln!(expected, "alerts,host=h{host} state=\"{state}\",used={used} {time}").unwrap();
+    }
+    let expected = points::parse(&expected);
+    assert!(expected.len() > 100, "{}", expected.len());
+    let mut agent = recipe.start();
+    send(agent.tcp(), points.as_bytes());
+    arrive(&mut agent, expected.len());
+    same(&expected, &finish(agent));
+}
+
+#[test]
 fn an_alert_outlives_restarts() {
     let recipe = recipe("threshold-alert.toml");
     let expected = recipe.rows("rows");
@@ -314,6 +340,7 @@ fn the_centre_says_what_one_agent_with_all_points_would_say() {
     let mut agent = centre.start();
     let states: String =
         all.iter().enumerate().map(|(at, points)| edge(&format!("edge-{at}"), points, 1)).collect();
+    assert!(states.lines().all(|state| state.len() < 1000), "{states}");
     send(agent.tcp(), states.as_bytes());
     let found = arrive(&mut agent, 1);
     same(&found, &finish(agent));
