@@ -103,6 +103,7 @@ impl Recipe {
         let mut setup = Setup::bare(paths::agent(), Folder::new())
             .args(["--config", path.to_str().unwrap()])
             .env("LISTEN", "tcp://127.0.0.1:0")
+            .env("RESULTS", "")
             .env("STATE_DIRECTORY", self.state.path());
         for (name, value) in &self.variables {
             setup = setup.env(name, value);
@@ -265,6 +266,28 @@ fn silence_is_told_by_the_clock_while_others_send() {
 #[test]
 fn ten_talkers_and_no_more() {
     recipe("top-talkers.toml").check();
+}
+
+#[test]
+fn ten_of_thousands_that_are_much_alike() {
+    let recipe = recipe("top-talkers.toml");
+    let mut random = Random::new(3);
+    let talkers: Vec<u64> = (0..4000).map(|_| random.below(200)).collect();
+    let mut points = String::new();
+    for (at, bytes) in talkers.iter().enumerate() {
+        writeln!(points, "flow,src=s{at:04} bytes={bytes} 1764000000000000000").unwrap();
+    }
+    let mut order: Vec<usize> = (0..talkers.len()).collect();
+    order.sort_by_key(|at| (std::cmp::Reverse(talkers[*at]), *at));
+    let mut agent = recipe.start();
+    send(agent.tcp(), points.as_bytes());
+    arrive(&mut agent, 10);
+    let mut found = finish(agent);
+    found.sort_by_key(|row| row.number("rank") as u64);
+    let found: Vec<(String, f64)> =
+        found.iter().map(|row| (row.tag("src").to_owned(), row.number("bytes"))).collect();
+    let expected = order.iter().take(10).map(|at| (format!("s{at:04}"), talkers[*at] as f64));
+    assert_eq!(found, expected.collect::<Vec<_>>());
 }
 
 #[test]
