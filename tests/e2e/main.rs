@@ -13,6 +13,7 @@ mod datagrams;
 mod delivery;
 mod load;
 mod plugins;
+mod recipes;
 mod sql;
 mod sql_files;
 mod stop;

@@ -213,8 +213,17 @@ impl Sessions {
             + self.memory.byte_size()
     }
 
-    /// Gives back memory when no session is open.
+    /// Gives back memory when no session is open; of those that were emitted the last are remembered.
     pub fn release(&mut self) {
+        self.begin_anew();
+        if self.is_empty() {
+            self.memory.shrink(Self::MEMORY_KEPT);
+        }
+    }
+
+    /// Numbers sessions and slots from 0 when none is open. Those that were emitted stay known: that
+    /// none is open for a moment is no silence.
+    pub fn begin_anew(&mut self) {
         self.touched = Vec::new();
         if self.is_empty() {
             self.slots = 0;
@@ -228,7 +237,6 @@ impl Sessions {
             self.forced = Vec::new();
             self.corrected = Vec::new();
             self.kept = VecDeque::new();
-            self.memory.shrink(Self::MEMORY_KEPT);
         }
     }
 

@@ -116,7 +116,7 @@ impl Session {
     /// Gives up slots when most of them are no longer needed.
     fn compact(&mut self) {
         if self.sessions.is_empty() {
-            self.sessions.release();
+            self.sessions.begin_anew();
             self.slots.content.clear();
         } else if let Some(map) = self.sessions.compact() {
             self.slots.renumber(&self.aggregate, &map);

@@ -79,6 +79,18 @@ fn late_points_are_those_of_sessions_that_were_emitted() {
 }
 
 #[test]
+fn late_points_are_known_when_no_session_is_open() {
+    let mut s = stage("", QUERY);
+    let lines: Vec<String> = (0..3000).map(|host| format!("m,host=h{host} a=1 0")).collect();
+    s.feed(1, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let rows: usize = (0..10).map(|_| s.tick(12).len()).sum();
+    assert_eq!((rows, s.metric("windows_open")), (3000, 0));
+    s.feed(13, &["m,host=h0 a=1 1", "m,host=h1 a=1 13"]);
+    s.tick(13);
+    assert_eq!((s.metric("points_late"), s.metric("windows_open")), (1, 1));
+}
+
+#[test]
 fn late_points_correct_sessions_that_were_emitted() {
     let mut s = stage("late = 'update'\ngrace = '20s'", QUERY);
     s.feed(5, &["m,host=x a=1 5", "m,host=y a=1 5"]);
