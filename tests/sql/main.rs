@@ -9,6 +9,7 @@ mod aggregates;
 mod counters;
 mod engine;
 mod expressions;
+mod groups;
 mod joins;
 mod metamorphic;
 mod over;

@@ -112,8 +112,13 @@ fn run_with(options: &str, name: &str, query: &str, hosts: usize, cpus: usize, p
 fn tables(points: usize) {
     const ROWS: usize = 1_000_000;
     let file = std::env::temp_dir().join(format!("headwater-bench-{}.csv", std::process::id()));
-    let rows = (0..ROWS).map(|n| format!("server{n:07},dc{},{n}\n", n % 7));
-    std::fs::write(&file, format!("name,place,id\n{}", rows.collect::<String>())).unwrap();
+    // `code` and `label` are found at places all over the table.
+    let rows = (0..ROWS).map(|n| {
+        let code = n * 7919 % ROWS;
+        format!("server{n:07},dc{},{n},{code},k{code}\n", n % 7)
+    });
+    let rows = rows.collect::<String>();
+    std::fs::write(&file, format!("name,place,id,code,label\n{rows}")).unwrap();
     let options = format!("tables.hosts.file = '{}'", file.display());
     let plain = "SELECT c.host, c.usage_user FROM cpu c";
     run("projection", plain, 100, 8, points);
@@ -126,6 +131,15 @@ fn tables(points: usize) {
         let cpus = 800 / hosts.min(800);
         run_with(&options, name, &format!("{select} {on}"), hosts, cpus, points);
     }
+    // Each point has its row.
+    let points_found = points.min(ROWS);
+    for (name, on) in
+        [("by field, scattered", "c.ctx = h.code"), ("by text", "'k' || c.ctx = h.label")]
+    {
+        run_with(&options, name, &format!("{select} {on}"), 100, 8, points_found);
+    }
+    let text = format!("{plain} WHERE 'k' || c.ctx > ''");
+    run("projection, text", &text, 100, 8, points_found);
     run("projection, new series", plain, 1_000_000, 1, points);
     std::fs::remove_file(&file).unwrap();
 }

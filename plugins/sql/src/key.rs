@@ -45,18 +45,21 @@ pub fn write(out: &mut Vec<u8>, cell: Cell<'_>) -> bool {
     true
 }
 
+/// The integer that equals a float, if one of the 64-bit types holds it.
+#[inline]
+pub fn whole(value: f64) -> Option<i128> {
+    let is_whole = (-9_223_372_036_854_775_808.0..18_446_744_073_709_551_616.0).contains(&value)
+        && value.trunc() == value;
+    is_whole.then_some(value as i128)
+}
+
 /// Appends a value of a key that is looked for: equal values have equal bytes, 1 and 1.0 too, and texts
 /// are never cut off. Whether it is one: NULL equals nothing.
 pub fn write_equal(out: &mut Vec<u8>, cell: Cell<'_>) -> bool {
     match cell {
         Cell::Null => false,
-        // Integers have at most 65 bits.
-        Cell::Float(value)
-            if value.fract() == 0.0 && value.abs() < 18_446_744_073_709_551_616.0 =>
-        {
-            let int = value as i128;
-            let fits = int >= i128::from(i64::MIN);
-            write(out, if fits { Cell::Int(int, false) } else { cell })
+        Cell::Float(value) => {
+            write(out, whole(value).map_or(cell, |whole| Cell::Int(whole, false)))
         }
         Cell::Text(text) if text.len() > MAX_TEXT => {
             let _ = write(out, cell);

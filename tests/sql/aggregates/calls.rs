@@ -253,6 +253,14 @@ pub fn forecast(random: &mut Random, filter: &str, over: &str) -> Item {
     let of = scalar::number(random);
     let (ours, ahead) =
         *random.pick(&[("'10s'", 10), ("60", 60), ("INTERVAL '1 minute'", 60), ("0", 0)]);
+    line(&of, (ours, ahead), filter, over)
+}
+
+/// The line through values, so many seconds ahead, as ours writes it and as a number.
+///
+/// Both sides round in each step, so that the answers differ by some ten units in the last place of the
+/// largest number on the way: the largest value, or what the slope adds over the time at hand.
+pub fn line(of: &Scalar, (ours, ahead): (&str, i64), filter: &str, over: &str) -> Item {
     let value = format!("({})::DOUBLE", of.theirs);
     let given = given(&of.theirs, filter);
     // Whole numbers of nanoseconds that a double can hold.
@@ -274,9 +282,13 @@ pub fn forecast(random: &mut Random, filter: &str, over: &str) -> Item {
 
 /// Counts of values up to limits.
 fn histogram(random: &mut Random, filter: &str) -> Item {
-    let of = scalar::number(random);
     let limits: &[&str] =
         random.pick::<&[&str]>(&[&["0"], &["-10", "0", "2.5", "100"], &["1", "2", "3"]]);
+    counts(&scalar::number(random), limits, filter)
+}
+
+/// Counts of values up to given limits.
+pub fn counts(of: &Scalar, limits: &[&str], filter: &str) -> Item {
     let given = given(&of.theirs, filter);
     let given = given.strip_suffix(')').unwrap_or_default();
     let count = |condition: String| format!("(count(*){given} AND {condition}))::VARCHAR");
@@ -303,14 +315,24 @@ fn frequent(random: &mut Random, filter: &str) -> Item {
         2 => scalar::text(random),
         _ => Scalar { kind: Kind::Bool, ours: "b".into(), theirs: "b".into() },
     };
+    if random.chance(50) {
+        let theirs = format!("{}[1].k", by_count(&of, filter));
+        return item(format!("mode({}){filter}", of.ours), theirs, Check::Equal);
+    }
+    most(&of, *random.pick(&[1, 3, 10]), filter)
+}
+
+/// The values that are there most often.
+pub fn most(of: &Scalar, count: usize, filter: &str) -> Item {
+    let theirs = format!("{}[1:{count}]", by_count(of, filter));
+    item(format!("topk({}, {count}){filter}", of.ours), theirs, Check::Ranked)
+}
+
+/// All values with their negative counts, in the order of both.
+fn by_count(of: &Scalar, filter: &str) -> String {
     let entries = format!("map_entries(histogram({}){filter})", of.theirs);
     let counted = "lambda entry: {'c': -(entry.value::BIGINT), 'k': entry.key}";
-    let ranked = format!("list_sort(list_transform({entries}, {counted}))");
-    if random.chance(50) {
-        return item(format!("mode({}){filter}", of.ours), format!("{ranked}[1].k"), Check::Equal);
-    }
-    let most = *random.pick(&[1, 3, 10]);
-    item(format!("topk({}, {most}){filter}", of.ours), format!("{ranked}[1:{most}]"), Check::Ranked)
+    format!("list_sort(list_transform({entries}, {counted}))")
 }
 
 fn quantile(random: &mut Random, filter: &str) -> Item {

@@ -11,7 +11,7 @@ pub struct Scalar {
     pub theirs: String,
 }
 
-fn same(kind: Kind, text: &str) -> Scalar {
+pub fn same(kind: Kind, text: &str) -> Scalar {
     Scalar { kind, ours: text.to_owned(), theirs: text.to_owned() }
 }
 

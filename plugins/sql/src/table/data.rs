@@ -1,13 +1,11 @@
 //! A table in memory: its columns, and indexes that find rows by keys.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use headwater_plugin_api::batch::hash::bytes_hash;
-use headwater_plugin_api::window::Groups;
-
-use crate::key;
-use crate::vector::{Bits, Cell, Data, Vector};
+use super::index::{Index, Made};
+use crate::vector::{Bits, Data, Vector};
 
 /// Most columns of a key.
 pub const MAX_KEY: usize = 32;
@@ -31,8 +29,29 @@ impl Texts {
     }
 
     pub fn get(&self, row: usize) -> &str {
-        let start = row.checked_sub(1).map_or(0, |last| self.ends[last]) as usize;
-        &self.text[start..self.ends[row] as usize]
+        &self.text[self.start(row)..self.ends[row] as usize]
+    }
+
+    fn start(&self, row: usize) -> usize {
+        row.checked_sub(1).map_or(0, |last| self.ends[last] as usize)
+    }
+
+    /// The texts of rows, empty where there is no row. All places are read before the first text, so that
+    /// the memory's answers are waited for together.
+    fn gather(&self, rows: &[u32]) -> impl Iterator<Item = &str> {
+        let place = |row: &u32| match *row as usize {
+            row if row >= self.ends.len() => 0..0,
+            row => self.start(row)..self.ends[row] as usize,
+        };
+        let places: Vec<Range<usize>> = rows.iter().map(place).collect();
+        places.into_iter().map(|place| &self.text[place])
+    }
+
+    /// Reads where the texts of rows stand, and something of each.
+    pub fn touch(&self, rows: impl Iterator<Item = usize>) -> i64 {
+        let bytes = self.text.as_bytes();
+        let first = |row| bytes.get(self.start(row)).copied().unwrap_or_default();
+        rows.fold(0, |sum, row| sum ^ i64::from(first(row)) ^ i64::from(self.ends[row]))
     }
 
     pub fn len(&self) -> usize {
@@ -65,19 +84,8 @@ pub struct Column {
 }
 
 impl Column {
-    fn is_null(&self, row: usize) -> bool {
+    pub fn is_null(&self, row: usize) -> bool {
         self.valid.as_ref().is_some_and(|valid| !valid.get(row))
-    }
-
-    fn cell(&self, row: usize, as_text: bool) -> Cell<'_> {
-        match &self.values {
-            _ if self.is_null(row) => Cell::Null,
-            _ if as_text => Cell::Text(self.texts.get(row)),
-            Values::Text => Cell::Text(self.texts.get(row)),
-            Values::Int(list) => Cell::Int(i128::from(list[row]), false),
-            Values::Float(list) => Cell::Float(list[row]),
-            Values::Bool(list) => Cell::Bool(list[row]),
-        }
     }
 
     fn byte_size(&self) -> usize {
@@ -100,11 +108,7 @@ impl Column {
         }
         let place = |row: &u32| if *row == NO_ROW { None } else { Some(*row as usize) };
         let data = match &self.values {
-            Values::Text => Data::Text(
-                rows.iter()
-                    .map(|row| Cow::Borrowed(place(row).map_or("", |row| self.texts.get(row))))
-                    .collect(),
-            ),
+            Values::Text => Data::Text(self.texts.gather(rows).map(Cow::Borrowed).collect()),
             Values::Int(list) => Data::Int {
                 values: rows
                     .iter()
@@ -120,29 +124,6 @@ impl Column {
             }
         };
         Vector::with(data, valid)
-    }
-}
-
-/// Rows by key.
-#[derive(Debug)]
-pub struct Index {
-    /// The columns of the key.
-    columns: Vec<usize>,
-    /// Those that are compared as texts though they are none, a bit for each.
-    as_text: u64,
-    keys: Groups,
-    /// By the number of the key.
-    rows: Vec<u32>,
-}
-
-impl Index {
-    /// The row of a key, as [`key::write_equal`] writes it.
-    #[inline]
-    pub fn row(&self, key: &[u8]) -> u32 {
-        match self.keys.find(bytes_hash(key), key) {
-            Some(number) => self.rows[number as usize],
-            None => NO_ROW,
-        }
     }
 }
 
@@ -177,6 +158,17 @@ impl Table {
         self.columns.get(column).is_some_and(|column| matches!(column.values, Values::Text))
     }
 
+    /// Looks up the first `count` keys in an index of this table: `found` hears their places and their rows.
+    pub fn find(
+        &self,
+        index: &Index,
+        keys: &[Vector<'_>],
+        count: usize,
+        found: impl FnMut(usize, u32),
+    ) {
+        index.find(&self.columns, keys, count, found);
+    }
+
     /// The values of a column in rows; NULL where there is no row.
     pub fn gather(&self, column: usize, rows: &[u32]) -> Vector<'_> {
         self.columns.get(column).map_or_else(Vector::null, |column| column.gather(rows))
@@ -196,11 +188,16 @@ impl Table {
     /// ways the first counts.
     pub fn index(&self, columns: &[usize], as_text: u64) -> Result<Arc<Index>, [usize; 2]> {
         let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = |index: &&Arc<Index>| index.columns == columns && index.as_text == as_text;
-        if let Some(index) = indexes.iter().find(known) {
+        if let Some(index) = indexes.iter().find(|index| index.is_of(columns, as_text)) {
             return Ok(Arc::clone(index));
         }
-        let index = Arc::new(self.make_index(columns, as_text)?);
+        let Made { index, twice } = Index::make(&self.columns, columns, as_text, self.rows);
+        if let Some(rows) = twice
+            && as_text == self.all_text(columns)
+        {
+            return Err(rows);
+        }
+        let index = Arc::new(index);
         indexes.push(Arc::clone(&index));
         Ok(index)
     }
@@ -209,8 +206,8 @@ impl Table {
     pub fn indexed_names(&self) -> Vec<(Vec<String>, u64)> {
         let indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
         let name = |column: &usize| self.columns[*column].name.clone();
-        let names = |index: &Arc<Index>| index.columns.iter().map(name).collect();
-        indexes.iter().map(|index| (names(index), index.as_text)).collect()
+        let names = |index: &Arc<Index>| index.columns().iter().map(name).collect();
+        indexes.iter().map(|index| (names(index), index.as_text())).collect()
     }
 
     /// A value of a key's column as it stands in the file.
@@ -218,37 +215,10 @@ impl Table {
         self.columns.get(column).map_or("", |column| column.texts.get(row))
     }
 
-    fn make_index(&self, columns: &[usize], as_text: u64) -> Result<Index, [usize; 2]> {
-        let mut keys = Groups::new(u32::MAX - 1);
-        let (mut rows, mut key) = (Vec::with_capacity(self.rows), Vec::new());
-        for row in 0..self.rows {
-            key.clear();
-            let mut parts = columns.iter().enumerate();
-            // NULL equals nothing.
-            let is_key = parts.all(|(at, column)| {
-                let cell = self.columns[*column].cell(row, as_text >> at & 1 == 1);
-                key::write_equal(&mut key, cell)
-            });
-            if !is_key {
-                continue;
-            }
-            match keys.intern(bytes_hash(&key), &key) {
-                Some(number) if number as usize == rows.len() => rows.push(row as u32),
-                Some(number) if as_text == self.all_text(columns) => {
-                    return Err([rows[number as usize] as usize, row]);
-                }
-                Some(_) => {}
-                None => break,
-            }
-        }
-        Ok(Index { columns: columns.to_vec(), as_text, keys, rows })
-    }
-
     /// Bytes of memory held.
     pub fn byte_size(&self) -> usize {
         let indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
-        let indexes =
-            indexes.iter().map(|index| index.keys.byte_size() + index.rows.capacity() * 4);
+        let indexes = indexes.iter().map(|index| index.byte_size());
         indexes.sum::<usize>() + self.columns.iter().map(Column::byte_size).sum::<usize>()
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::data::{Index, NO_ROW, Table};
-use crate::eval::{self, Context, Frame};
-use crate::key;
+use super::data::{NO_ROW, Table};
+use super::index::Index;
+use crate::eval::{self, Context};
 use crate::plan::{Column, TableJoin};
 use crate::points::{OneSeries, Points};
 use crate::series::SeriesValues;
@@ -34,7 +34,6 @@ pub struct Lookup {
     indexes: Vec<(u64, Arc<Index>)>,
     /// Rows of the table, by row of the batch at hand; those that were not looked up say nothing.
     rows: Vec<u32>,
-    key: Vec<u8>,
 }
 
 /// The rows that belong to points.
@@ -128,10 +127,10 @@ impl Lookup {
         let frame = OneSeries { series: points.batch.series(index), columns };
         let keys = join.keys.iter().map(|key| eval::eval(key, &frame, cx));
         let keys: Vec<Vector<'_>> = keys.collect();
-        let row = match self.index(&keys) {
-            Some(index) => self.row(&index, &keys, 0),
-            None => NO_ROW,
-        };
+        let mut row = NO_ROW;
+        if let Some(index) = self.index(&keys) {
+            self.table.find(&index, &keys, 1, |_, found| row = found);
+        }
         if let Some(info) = series.value_mut(index) {
             info.row = noted(row);
         }
@@ -141,20 +140,11 @@ impl Lookup {
     fn find_each(&mut self, join: &TableJoin, points: &Points<'_>, cx: &mut Context) {
         let keys = join.keys.iter().map(|key| eval::eval(key, points, cx));
         let keys: Vec<Vector<'_>> = keys.collect();
-        let index = self.index(&keys);
-        for (place, at) in points.rows.iter().enumerate().take(points.len()) {
-            self.rows[*at as usize] = match &index {
-                Some(index) => self.row(index, &keys, place),
-                None => NO_ROW,
-            };
-        }
-    }
-
-    fn row(&mut self, index: &Index, keys: &[Vector<'_>], place: usize) -> u32 {
-        self.key.clear();
-        match keys.iter().all(|key| key::write_equal(&mut self.key, key.cell(place))) {
-            true => index.row(&self.key),
-            false => NO_ROW,
+        match self.index(&keys) {
+            Some(index) => self.table.find(&index, &keys, points.rows.len(), |place, row| {
+                self.rows[points.rows[place] as usize] = row;
+            }),
+            None => points.rows.iter().for_each(|at| self.rows[*at as usize] = NO_ROW),
         }
     }
 
