@@ -87,11 +87,12 @@ impl Recipe {
     }
 
     /// Starts it with less patience: sources that are to come back after a restart are not waited for,
-    /// and corrections come at once.
+    /// and corrections and rows come at once.
     fn start_hurried(&self) -> Agent {
         let text = std::fs::read_to_string(self.path()).unwrap();
         let lines = text.lines().map(|line| match line.trim_start() {
             "checkpoint = \"5s\"" => "checkpoint = \"5s\"\nidle = \"50ms\"\n".to_owned(),
+            "flush_interval = \"1s\"" => "flush_interval = \"50ms\"\n".to_owned(),
             other if other.starts_with("idle = ") => String::new(),
             other if other.starts_with("delay = ") => "delay = \"50ms\"\n".to_owned(),
             _ => format!("{line}\n"),
@@ -121,12 +122,12 @@ impl Recipe {
     }
 
     /// Sends points, waits for their rows, and sends those that come late.
-    fn check_corrections(&self, points: String, late: impl Fn() -> String) {
+    fn check_corrections(&self, points: &str, late: &str) {
         let (mut expected, corrected) = (self.rows("rows"), self.rows("rows late"));
         let mut agent = self.start_hurried();
         send(agent.tcp(), points.as_bytes());
         same(&expected, &arrive(&mut agent, expected.len()));
-        send(agent.tcp(), late().as_bytes());
+        send(agent.tcp(), late.as_bytes());
         expected.extend(corrected);
         arrive(&mut agent, expected.len());
         same(&expected, &finish(agent));
@@ -298,7 +299,7 @@ fn readings_are_thinned_out() {
 #[test]
 fn late_readings_correct_what_was_sent() {
     let recipe = recipe("downsampling.toml");
-    recipe.check_corrections(recipe.points("points"), || recipe.points("points late"));
+    recipe.check_corrections(&recipe.points("points"), &recipe.points("points late"));
 }
 
 #[test]
@@ -319,30 +320,37 @@ fn hosts_are_looked_up() {
     recipe.check();
 }
 
-/// What an edge sends to the centre.
-fn edge(name: &str, points: &str, states: usize) -> String {
-    let recipe = recipe("percentiles-edge.toml").with("EDGE", name);
-    let mut agent = recipe.start();
-    send(agent.tcp(), points.as_bytes());
-    arrive(&mut agent, states);
-    let ended = agent.stop();
-    assert_eq!(points::parse(&ended.stdout).len(), states);
-    ended.stdout
+/// What edges send to the centre, each of its points: one state.
+fn edges(points: &[String]) -> Vec<String> {
+    let recipes: Vec<Recipe> = (1..=points.len())
+        .map(|at| recipe("percentiles-edge.toml").with("EDGE", format!("edge-{at}")))
+        .collect();
+    let mut agents: Vec<Agent> = recipes.iter().map(Recipe::start).collect();
+    for (agent, points) in agents.iter_mut().zip(points) {
+        send(agent.tcp(), points.as_bytes());
+    }
+    let state = |mut agent: Agent| {
+        arrive(&mut agent, 1);
+        let ended = agent.stop();
+        assert_eq!(points::parse(&ended.stdout).len(), 1);
+        ended.stdout
+    };
+    agents.into_iter().map(state).collect()
 }
 
 #[test]
 fn edges_have_percentiles_in_common() {
     let centre = recipe("percentiles-centre.toml");
-    let states = |name: &str| edge(name, &centre.points(&format!("points {name}")), 1);
-    let both = states("edge-1") + &states("edge-2");
+    let points = ["points edge-1", "points edge-2", "points edge-3"];
+    let states = edges(&points.map(|title| centre.points(title)));
     let expected = centre.rows("rows");
     let mut agent = centre.start();
-    send(agent.tcp(), both.as_bytes());
+    send(agent.tcp(), states[..2].concat().as_bytes());
     arrive(&mut agent, expected.len());
     same(&expected, &finish(agent));
     // One that was cut off meanwhile.
     let centre = recipe("percentiles-centre.toml");
-    centre.check_corrections(both, || states("edge-3"));
+    centre.check_corrections(&states[..2].concat(), &states[2]);
 }
 
 /// Requests of a minute, whose latencies no short list could hold.
@@ -361,8 +369,7 @@ fn the_centre_says_what_one_agent_with_all_points_would_say() {
     let all: Vec<String> = (0..3).map(|_| requests(&mut random, 900)).collect();
     let centre = recipe("percentiles-centre.toml");
     let mut agent = centre.start();
-    let states: String =
-        all.iter().enumerate().map(|(at, points)| edge(&format!("edge-{at}"), points, 1)).collect();
+    let states = edges(&all).concat();
     assert!(states.lines().all(|state| state.len() < 1000), "{states}");
     send(agent.tcp(), states.as_bytes());
     let found = arrive(&mut agent, 1);
