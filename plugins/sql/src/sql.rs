@@ -6,7 +6,7 @@ use std::sync::Arc;
 use headwater_plugin_api::batch::Batch;
 use headwater_plugin_api::batch::hash::bytes_hash;
 use headwater_plugin_api::config::{Duration, Size};
-use headwater_plugin_api::plugin::{Context, Control, Counter, Error, Gauge, Host, Outcome, Sink};
+use headwater_plugin_api::plugin::{Context, Control, Counter, Error, Gauge, Host, Sink};
 use headwater_plugin_api::window::{Closing, SeriesNumbers};
 
 use crate::bind::{self, Options};
@@ -17,6 +17,7 @@ use crate::plan::{Action, Node, Over, Plan, ResultName, Role};
 use crate::statement::{Late, Settings, Statement};
 use crate::table::{News, TableOptions, TableSource};
 use bytes::Bytes;
+use original::Original;
 
 headwater_plugin_api::choice! {
     /// What is done with points for windows that were emitted.
@@ -61,7 +62,7 @@ headwater_plugin_api::config! {
         /// Instead of `query`: a file of Fluent Bit's, `streams.conf`, whose sections `[STREAM_TASK]` have a
         /// `Name` and behind `Exec` a statement. It is read when the processor starts.
         pub streams_file: String = String::new(),
-        /// Whether the points that are read do not flow on.
+        /// Whether the points that a statement reads do not flow on. Others do.
         pub drop_original: bool = false,
         /// The measurement of results of statements without CREATE STREAM; empty for the source's name
         /// with `_sql` behind it.
@@ -146,7 +147,7 @@ pub struct Engine {
     blueprint: Blueprint,
     /// Which statement of the query each belongs to.
     numbers: Vec<u64>,
-    drop_original: bool,
+    original: Original,
     /// Rows carry the number of their statement.
     numbered: bool,
     /// Longest time between two looks at the clock, nanoseconds; none without windows.
@@ -497,12 +498,18 @@ impl Engine {
         let statements = blueprint.statements();
         let metrics = Metrics::new(&host);
         let bytes = Bytes::new(config.max_state.as_usize(), blueprint.settings.flush);
-        let (drop_original, numbered) = (config.drop_original, config.explain);
+        let numbered = config.explain;
+        let original = match config.drop_original {
+            // Rows alone are looked at.
+            true if numbered => Original::None,
+            true => Original::Unread,
+            false => Original::All,
+        };
         Ok(Engine {
             statements,
             blueprint,
             numbers,
-            drop_original,
+            original,
             numbered,
             pace,
             waiting: Vec::new(),
@@ -555,7 +562,7 @@ impl Blueprint {
 
 impl Engine {
     /// Takes a batch.
-    pub fn process(&mut self, cx: &Context<'_>, mut batch: Batch, out: &mut Sink<'_>) {
+    pub fn process(&mut self, cx: &Context<'_>, batch: Batch, out: &mut Sink<'_>) {
         self.resume(cx.now());
         let mut made = Vec::new();
         let took = self.run(cx.now(), 0, &batch, &mut made);
@@ -563,12 +570,7 @@ impl Engine {
         if self.bytes.take(&batch) {
             self.bound_bytes(cx.now(), &mut made);
         }
-        if !self.drop_original {
-            out.push(batch);
-        } else if let Some(delivery) = batch.take_delivery().filter(|_| took) {
-            // What becomes of the results is what becomes of the points.
-            delivery.settle(Outcome::Delivered);
-        }
+        self.original.pass(&self.statements, took, batch, out);
         self.end(cx.now(), made, false, out);
     }
 
@@ -814,6 +816,7 @@ impl Engine {
 }
 
 mod bytes;
+mod original;
 mod parallel;
 
 pub use parallel::Sql;

@@ -19,6 +19,7 @@ use headwater_plugin_api::plugin::{
 };
 use headwater_plugin_api::window::{Closing, SeriesNumbers};
 
+use super::original::Original;
 use super::{Engine, OWN_ORIGIN, SqlConfig, is_chained};
 use crate::checkpoint::Sent;
 use crate::statement::Statement;
@@ -51,7 +52,7 @@ struct Part {
     /// Bytes of the batches that came since it was merged, and how many may.
     came: usize,
     most: usize,
-    drop_original: bool,
+    original: Original,
     max_future: i64,
     /// Which statement of the query each belongs to, if rows are to tell.
     numbers: Option<Vec<u64>>,
@@ -202,7 +203,7 @@ impl Sql {
 
     /// Takes a batch into the whole while all parts rest, and makes parts that are missing. Rows of
     /// windows wait for a call that has its turn.
-    fn process_alone(&self, now: i64, mut batch: Batch, out: &mut Sink<'_>) -> Result<(), Error> {
+    fn process_alone(&self, now: i64, batch: Batch, out: &mut Sink<'_>) -> Result<(), Error> {
         let mut engine = lock(&self.engine)?;
         let mut guards: Vec<_> = self.parts.iter().map(lock).collect::<Result<_, _>>()?;
         let mut parts: Vec<&mut Option<Part>> =
@@ -219,11 +220,7 @@ impl Sql {
         }
         engine.follow(&mut parts);
         drop(guards);
-        if !engine.drop_original {
-            out.push(batch);
-        } else if let Some(delivery) = batch.take_delivery().filter(|_| took) {
-            delivery.settle(Outcome::Delivered);
-        }
+        engine.original.pass(&engine.statements, took, batch, out);
         let mut waiting = std::mem::take(&mut engine.waiting);
         let (windows, made) = made.into_iter().partition(|batch| batch.origin() & OWN_ORIGIN != 0);
         waiting.extend::<Vec<Batch>>(windows);
@@ -264,7 +261,7 @@ impl Part {
             series: SeriesNumbers::default(),
             came: 0,
             most: engine.bytes.part(),
-            drop_original: engine.drop_original,
+            original: engine.original,
             max_future: engine.blueprint.settings.max_future,
             numbers: engine.numbered.then(|| engine.numbers.clone()),
             keeps: engine.checkpoint.is_some(),
@@ -290,16 +287,11 @@ impl Part {
             + self.held.capacity() * size_of::<(Option<Delivery>, bool)>()
     }
 
-    fn process(&mut self, now: i64, mut batch: Batch, out: &mut Sink<'_>) {
+    fn process(&mut self, now: i64, batch: Batch, out: &mut Sink<'_>) {
         self.came = self.came.saturating_add(batch.byte_size());
         let mut made = Vec::new();
         let took = self.run(now, 0, &batch, &mut made);
-        if !self.drop_original {
-            out.push(batch);
-        } else if let Some(delivery) = batch.take_delivery().filter(|_| took) {
-            // What becomes of the results is what becomes of the points.
-            delivery.settle(Outcome::Delivered);
-        }
+        self.original.pass(&self.statements, took, batch, out);
         for mut rows in made {
             if self.keeps && rows.delivery().is_none() {
                 self.sent.push(Sent::new(&mut rows));

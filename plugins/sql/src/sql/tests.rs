@@ -2,7 +2,7 @@
 
 use super::*;
 use headwater_plugin_api::batch::{BatchBuilder, PointRef};
-use headwater_plugin_api::plugin::Level;
+use headwater_plugin_api::plugin::{Level, Outcome};
 use headwater_plugin_api::testkit::{self, Driven};
 use std::sync::{Arc, Mutex};
 
@@ -38,7 +38,8 @@ struct Stage {
 }
 
 fn stage(options: &str, query: &str) -> Stage {
-    let config = format!("drop_original = true\n{options}\nquery = '''{query}'''");
+    // With `explain` rows alone come out.
+    let config = format!("drop_original = true\nexplain = true\n{options}\nquery = '''{query}'''");
     match testkit::processor::<Sql>(&config) {
         Ok(sql) => Stage { sql, made: Vec::new() },
         Err(error) => panic!("{error}"),
@@ -183,13 +184,17 @@ fn the_example_of_the_specification_runs() {
 
 #[test]
 fn originals_flow_on_unless_they_are_dropped() {
-    for (drop, expected) in [(false, 1), (true, 0)] {
-        let config =
-            format!("drop_original = {drop}\nquery = 'SELECT avg(a) FROM m GROUP BY time(\"1s\")'");
-        let config = config.replace("\"1s\"", "1s");
+    let lines = ["m,host=a a=1 0", "other a=1 1", "m,host=b c=1 2", "n a=1 3", "third b=1 4"];
+    for (drop, expected) in [(false, &lines[..]), (true, &[lines[1], lines[4]])] {
+        let config = format!(
+            "drop_original = {drop}\nquery = '''SELECT avg(a) FROM m WHERE a > 5 GROUP BY time('1s');
+             SELECT sum(a) FROM n GROUP BY time('1s')'''"
+        );
         let mut sql = testkit::processor::<Sql>(&config).unwrap();
-        let (got, _) = sql.process(T * S, batch(&["m a=1 0"]));
-        assert_eq!(got.points().len(), expected);
+        let (got, _) = sql.process(T * S, batch(&lines));
+        let got: Vec<String> =
+            got.batches.iter().flat_map(|batch| batch.points().map(line)).collect();
+        assert_eq!(got, expected, "drop_original = {drop}");
     }
 }
 
