@@ -57,6 +57,35 @@ fn csv_out_is_csv_in() {
 }
 
 #[test]
+fn points_are_joined_to_tables() {
+    let folder = Folder::new();
+    folder.write("cpu.csv", CPU);
+    folder.write("hosts.csv", "name,dc\na,eu\n");
+    folder.write("hosts.txt", "name;dc\nb;us\n");
+    let query = "SELECT c.host, c.cores, h.dc FROM cpu c LEFT JOIN hosts h ON c.host = h.name";
+    let with = |tables: &[&str]| run(&folder, &[&[query, "cpu=cpu.csv"], tables].concat());
+    let ran = with(&["--output", "csv", "--table", "hosts=hosts.csv"]);
+    let expected = "host,cores,dc\na,4,eu\nb,7,\na,4,eu\na,,eu\n";
+    assert_eq!((ran.out.as_str(), ran.err.as_str(), ran.code), (expected, "", Some(0)));
+    let options = ["hosts=hosts.txt", "hosts.format=csv", "hosts.separator=;"];
+    let options: Vec<&str> = options.into_iter().flat_map(|option| ["--table", option]).collect();
+    let ran = with(&[&["--output", "csv"], options.as_slice()].concat());
+    assert_eq!(ran.out, "host,cores,dc\na,4,\nb,7,us\na,4,\na,,\n", "{}", ran.err);
+    let check = |tables: &[&str], code: i32, wanted: &str| {
+        let ran = with(tables);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(code), ""), "{}", ran.err);
+        assert!(ran.err.contains(wanted), "{}", ran.err);
+    };
+    check(&["--table", "hosts"], 2, "expected NAME=FILE, such as hosts=hosts.csv");
+    check(&["--table", "hosts.sep=;"], 2, "a table has no option \"sep\"");
+    check(&["--table", "hosts=none.csv"], 1, "none.csv: No such file or directory");
+    check(&["--table", "hosts=hosts.txt"], 1, "--table hosts.format: the name \"hosts.txt\"");
+    check(&["--table", "hosts.format=csv"], 1, "--table hosts.file: there is no file");
+    check(&["--table", "hosts=cpu.csv"], 1, "there is no column `dc`");
+    check(&["--option", "tables=x"], 1, "use --table NAME=FILE");
+}
+
+#[test]
 fn times_and_types_of_csv() {
     let folder = Folder::new();
     folder.write("x.csv", "when;code;v\n21.11.2026 09:00;007;1\n21.11.2026 09:01;12;2\n");

@@ -168,6 +168,7 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
             "time",
             "types",
             "follow",
+            "table",
             "option",
             "plugin-directory",
         ],

@@ -265,6 +265,15 @@ pub const FLAGS: &[Flag] = &[
         },
     },
     Flag {
+        name: "table",
+        value: Some("NAME=FILE"),
+        doc: "A table that points are joined to, a CSV or JSON file: --table hosts=hosts.csv, and in the \
+              statement `FROM cpu JOIN hosts ON cpu.host = hosts.name`. May be repeated. \
+              --table NAME.format=json, --table 'NAME.separator=;' and --table NAME.max_size=1GiB set \
+              options of a table.",
+        set: |options, value| options.sql.add_table(&text(value)?),
+    },
+    Flag {
         name: "option",
         value: Some("KEY=VALUE"),
         doc: "Set an option of the sql processor, such as delay=10s. May be repeated. `headwater \

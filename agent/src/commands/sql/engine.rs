@@ -17,6 +17,7 @@ use headwater_plugin_api::plugin::{Context, Control, Error, ErrorKind, Level};
 use super::complaint;
 use super::host::CommandHost;
 use super::plan::{self, Statement};
+use super::request::SqlOptions;
 use super::settings;
 use crate::loader::{PluginKind, Registry};
 
@@ -60,7 +61,7 @@ impl Engine {
         registry: &Registry,
         host: &Arc<CommandHost>,
         query: &str,
-        options: &[(String, String)],
+        options: &SqlOptions,
     ) -> Result<(Engine, Vec<Statement>), String> {
         let loaded = registry.processor(NAME).map_err(|error| error.to_string())?;
         let schema = registry.schema(PluginKind::Processor, NAME).map_err(|e| e.to_string())?;
@@ -136,9 +137,10 @@ fn told(query: &str, error: &Error) -> String {
         ErrorKind::BadConfig { key: Some(key), .. } if key == "query" => {
             complaint::with_caret(query, error.message())
         }
-        ErrorKind::BadConfig { key: Some(key), .. } => {
-            format!("--option {key}: {}", error.message())
-        }
+        ErrorKind::BadConfig { key: Some(key), .. } => match key.strip_prefix("tables.") {
+            Some(table) => format!("--table {table}: {}", error.message()),
+            None => format!("--option {key}: {}", error.message()),
+        },
         _ => error.to_string(),
     }
 }

@@ -87,7 +87,7 @@ fn start(
     };
     let now_ns = system_clock()();
     let host = Arc::new(CommandHost::new(now_ns));
-    let (engine, statements) = Engine::new(registry, &host, &query, &options.options)?;
+    let (engine, statements) = Engine::new(registry, &host, &query, options)?;
     if options.explain {
         print(out, format_args!("{}", explain::text(&statements)));
         return Ok(ExitCode::SUCCESS);

@@ -29,7 +29,20 @@ pub struct SqlOptions {
     pub explain: bool,
     /// Options of the processor.
     pub options: Vec<(String, String)>,
+    /// Tables that points are joined to.
+    pub tables: Vec<TableOption>,
 }
+
+/// An option of a table, as `NAME=FILE` or `NAME.KEY=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableOption {
+    pub table: String,
+    pub key: String,
+    pub value: String,
+}
+
+/// The options of a table beside its file.
+const TABLE_KEYS: &[&str] = &["format", "separator", "max_size"];
 
 /// How points are written in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +160,35 @@ impl SqlOptions {
             }
             _ => Err(format!("expected KEY=VALUE, such as delay=10s, not {text:?}")),
         }
+    }
+
+    /// # Errors
+    /// It is no pair, there is no such option, or it is there already.
+    pub fn add_table(&mut self, text: &str) -> Result<(), String> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) if !name.trim().is_empty() && !value.is_empty() => {
+                (name.trim(), value)
+            }
+            _ => return Err(format!("expected NAME=FILE, such as hosts=hosts.csv, not {text:?}")),
+        };
+        let (table, key) = match name.split_once('.') {
+            None => (name, "file"),
+            Some((table, key)) if TABLE_KEYS.contains(&key) && !table.is_empty() => (table, key),
+            Some((table, key)) => {
+                let known = TABLE_KEYS.iter().copied();
+                let hint = match nearest(key, known.clone()) {
+                    Some(near) => format!("did you mean {table}.{near}?"),
+                    None => format!("there are {}", known.collect::<Vec<_>>().join(", ")),
+                };
+                return Err(format!("a table has no option {key:?}; {hint}"));
+            }
+        };
+        if self.tables.iter().any(|known| known.table == table && known.key == key) {
+            return Err(format!("{name} is given twice"));
+        }
+        let own = |text: &str| text.to_owned();
+        self.tables.push(TableOption { table: own(table), key: own(key), value: own(value) });
+        Ok(())
     }
 
     /// The options of the parser of a format, as TOML. `name` is the measurement of JSON, `time_format`
@@ -360,6 +402,29 @@ mod tests {
         assert!(read(&typed, &["q"]).unwrap_err().contains("it is for CSV"));
         assert!(typed.add_types("a").unwrap_err().contains("expected COLUMN=KIND"));
         assert!(typed.add_types("a=int").unwrap_err().contains("there is no \"int\""));
+    }
+
+    #[test]
+    fn tables() {
+        let mut options = SqlOptions::default();
+        options.add_table("hosts=a=b.csv").unwrap();
+        options.add_table("hosts.separator==").unwrap();
+        let made: Vec<_> = options
+            .tables
+            .iter()
+            .map(|table| (table.table.as_str(), table.key.as_str(), table.value.as_str()))
+            .collect();
+        assert_eq!(made, [("hosts", "file", "a=b.csv"), ("hosts", "separator", "=")]);
+        let mut error = |text: &str| options.add_table(text).unwrap_err();
+        for text in ["hosts.csv", "=a.csv", "hosts="] {
+            assert!(error(text).starts_with("expected NAME=FILE"), "{text}");
+        }
+        assert_eq!(error("hosts=b.csv"), "hosts is given twice");
+        assert_eq!(
+            error("hosts.seperator=;"),
+            "a table has no option \"seperator\"; did you mean hosts.separator?"
+        );
+        assert!(error("x.y=z").ends_with("there are format, separator, max_size"));
     }
 
     #[test]

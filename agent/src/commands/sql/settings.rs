@@ -4,6 +4,8 @@
 use headwater_plugin_api::config::{Kind, TableSchema, check, push_key, quote, unknown_key};
 use toml::de::DeTable;
 
+use super::request::{SqlOptions, TableOption};
+
 /// Options that the command sets itself, and why nobody else can.
 const OWN: &[(&str, &str)] = &[
     ("query", "the statement is the first argument, or stands in --query-file"),
@@ -11,6 +13,7 @@ const OWN: &[(&str, &str)] = &[
     ("drop_original", "results alone are printed"),
     ("checkpoint", "every run begins anew"),
     ("max_future", "points from any time are taken"),
+    ("tables", "use --table NAME=FILE"),
 ];
 
 /// Some 292 years ahead of the points before them.
@@ -20,12 +23,8 @@ const MAX_FUTURE: &str = "106751d";
 ///
 /// # Errors
 /// A sentence that names the option.
-pub fn config(
-    schema: &TableSchema,
-    query: &str,
-    options: &[(String, String)],
-) -> Result<String, String> {
-    let mut given = String::new();
+pub fn config(schema: &TableSchema, query: &str, asked: &SqlOptions) -> Result<String, String> {
+    let (mut given, options) = (String::new(), &asked.options);
     for (at, (key, value)) in options.iter().enumerate() {
         if let Some((_, why)) = OWN.iter().find(|(own, _)| own == key) {
             return Err(format!("--option {key} cannot be set: {why}"));
@@ -41,16 +40,30 @@ pub fn config(
         push_key(&mut given, key);
         given.push_str(&format!(" = {}\n", as_toml(&field.kind, value)));
     }
-    let table = DeTable::parse(&given)
-        .map_err(|error| format!("--option: {}: {}", error.message(), given.trim_end()))?;
-    if let Some(error) = check(table.get_ref(), schema).first() {
-        return Err(format!("--option {error}"));
+    let tables = tables(&asked.tables);
+    for (flag, given) in [("--option", &given), ("--table", &tables)] {
+        let table = DeTable::parse(given)
+            .map_err(|error| format!("{flag}: {}: {}", error.message(), given.trim_end()))?;
+        if let Some(error) = check(table.get_ref(), schema).first() {
+            return Err(format!("{flag} {error}"));
+        }
     }
     Ok(format!(
-        "{given}query = {}\nexplain = true\ndrop_original = true\nmax_future = {}\n",
+        "{given}{tables}query = {}\nexplain = true\ndrop_original = true\nmax_future = {}\n",
         quote(query),
         quote(MAX_FUTURE)
     ))
+}
+
+/// The options of tables, as TOML.
+fn tables(options: &[TableOption]) -> String {
+    let mut out = String::new();
+    for TableOption { table, key, value } in options {
+        out.push_str("tables.");
+        push_key(&mut out, table);
+        out.push_str(&format!(".{key} = {}\n", quote(value)));
+    }
+    out
 }
 
 /// A value as it is typed in a shell, without TOML's quotes.
@@ -91,15 +104,46 @@ mod tests {
             pub tags: Vec<String> = Vec::new(),
             /// A length of time.
             pub max_future: headwater_plugin_api::config::Duration = headwater_plugin_api::config::Duration::ZERO,
+            /// Tables.
+            pub tables: std::collections::BTreeMap<String, Table> = std::collections::BTreeMap::new(),
         }
-        refused { "tables" = "there are no joins" }
+        refused { "joins" = "there are no joins" }
+    }
+
+    headwater_plugin_api::config! {
+        /// As the processor's.
+        struct Table {
+            /// A text.
+            pub file: String = String::new(),
+            /// A character.
+            pub separator: char = ',',
+        }
     }
 
     fn read(options: &[(&str, &str)]) -> Result<String, String> {
         let schema = headwater_plugin_api::config::schema_text::<Options>();
         let schema = TableSchema::from_text(&schema).unwrap();
-        let owned: Vec<_> = options.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-        config(&schema, "SELECT \"a\"", &owned)
+        let options = options.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        let asked = SqlOptions { options, ..SqlOptions::default() };
+        config(&schema, "SELECT \"a\"", &asked)
+    }
+
+    #[test]
+    fn tables_are_tables() {
+        let schema = headwater_plugin_api::config::schema_text::<Options>();
+        let schema = TableSchema::from_text(&schema).unwrap();
+        let read = |words: &[&str]| {
+            let mut asked = SqlOptions::default();
+            words.iter().for_each(|word| asked.add_table(word).unwrap());
+            config(&schema, "q", &asked)
+        };
+        let text = read(&["my hosts=h.csv", "my hosts.separator=;", "b=b.csv"]).unwrap();
+        let tables = "tables.\"my hosts\".file = \"h.csv\"\n\
+                      tables.\"my hosts\".separator = \";\"\ntables.b.file = \"b.csv\"\n";
+        assert!(text.starts_with(&format!("{tables}query = \"q\"\n")), "{text}");
+        // This schema does not know it.
+        let error = read(&["a=a.csv", "a.format=csv"]).unwrap_err();
+        assert!(error.starts_with("--table ") && error.contains("format"), "{error}");
     }
 
     #[test]
@@ -121,7 +165,8 @@ mod tests {
         assert!(error("delay", "soon").starts_with("--option "), "{}", error("delay", "soon"));
         assert!(error("late", "pas").contains("`late` takes"), "{}", error("late", "pas"));
         assert!(error("max_groups", "many").starts_with("--option"));
-        assert!(error("tables", "x").contains("there are no joins"));
+        assert!(error("joins", "x").contains("there are no joins"));
+        assert!(error("tables", "x").contains("use --table NAME=FILE"));
         assert!(error("query", "x").contains("first argument"));
         assert!(error("max_future", "1m").contains("from any time"));
         let twice = read(&[("delay", "1s"), ("delay", "2s")]).unwrap_err();
