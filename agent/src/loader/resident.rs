@@ -75,7 +75,7 @@ fn read_only(line: &str) -> Option<Range<usize>> {
 pub struct Heap {
     /// Free bytes after it last did so. They are no longer resident.
     free: usize,
-    /// Whether code was let go that only first connections and first points needed.
+    /// Whether code was let go since the start or a burst: what only those needed.
     settled: bool,
 }
 
@@ -95,9 +95,12 @@ impl Heap {
             unsafe { libc::malloc_trim(0) };
             self.free = free_bytes();
         }
-        if freed >= Self::BURST || !std::mem::replace(&mut self.settled, true) {
+        let burst = freed >= Self::BURST;
+        if burst || !self.settled {
             release_code();
         }
+        // What the end of a burst needs goes with the next round.
+        self.settled = !burst;
     }
 }
 
