@@ -22,6 +22,10 @@ const QUERY: &str = "CREATE STREAM s AS
     SELECT host, count(*) AS n, sum(seq) AS sum, max(seq) AS most, quantile(seq, 0.5) AS mid
     FROM m GROUP BY time('500ms'), host;
   CREATE STREAM h AS SELECT count(*) AS n, sum(seq) AS sum FROM m GROUP BY hop('500ms', '1500ms');
+  CREATE STREAM f AS SELECT host, count(*) AS n, forecast(seq, '1s') AS soon,
+    (histogram(seq % 7, ARRAY[1, 4]) ->> '4')::BIGINT AS middle,
+    (topk(seq % 5, 2) -> 0 ->> 'value')::BIGINT AS often, (topk(seq % 5, 2) -> 1 ->> 'count')::BIGINT AS second
+    FROM m GROUP BY time('500ms'), host;
   CREATE STREAM reached AS SELECT max(seq) AS seq FROM m GROUP BY rows(1000000000)";
 const OPTIONS: &str = "checkpoint = '100ms'\ndelay = '300ms'\nidle = '2s'\ndrop_original = true";
 
@@ -63,11 +67,22 @@ fn state_file(folder: &Path) -> Option<Vec<u8>> {
     files.filter(is_checkpoint).map(|path| std::fs::read(path).unwrap()).next()
 }
 
-/// What was ever sent, and what must come of it: by series and time, count and sum.
+/// A point that was sent.
+#[derive(Clone, Copy)]
+struct Point {
+    time: i64,
+    host: u64,
+    seq: u64,
+}
+
+/// The rows of all windows by series and time: their fields.
+type Rows = BTreeMap<(String, i64), BTreeMap<&'static str, f64>>;
+
+/// What was ever sent.
 #[derive(Default)]
 struct Sent {
     lines: Vec<String>,
-    windows: BTreeMap<(String, i64), (u64, u64)>,
+    points: Vec<Point>,
 }
 
 impl Sent {
@@ -77,18 +92,37 @@ impl Sent {
         let time = i64::try_from(since.as_nanos()).unwrap();
         let host = random.below(3);
         self.lines.push(format!("m,host=h{host} seq={seq}i {time}\n"));
-        let start = time - time % HALF;
-        let mut add = |series: String, start: i64| {
-            let window = self.windows.entry((series, start)).or_default();
-            *window = (window.0 + 1, window.1 + seq);
+        self.points.push(Point { time, host, seq });
+    }
+
+    /// What must come of it. Windows are worked out from all points at once.
+    fn rows(&self) -> Rows {
+        let mut windows: BTreeMap<(String, i64), Vec<Point>> = BTreeMap::new();
+        for point in &self.points {
+            let start = point.time - point.time % HALF;
+            let mut add = |series: String, start: i64| {
+                windows.entry((series, start)).or_default().push(*point);
+            };
+            for stream in ["s", "f"] {
+                add(format!("{stream},host=h{}", point.host), start);
+            }
+            (0..3).for_each(|back| add("h".to_owned(), start - back * HALF));
+        }
+        let fields = |(key, points): ((String, i64), Vec<Point>)| {
+            let mut fields = BTreeMap::from([("n", points.len() as f64)]);
+            if key.0.starts_with('f') {
+                trend(&points, &mut fields);
+            } else {
+                fields.insert("sum", points.iter().map(|point| point.seq as f64).sum());
+            }
+            (key, fields)
         };
-        add(format!("s,host=h{host}"), start);
-        (0..3).for_each(|back| add("h".to_owned(), start - back * HALF));
+        windows.into_iter().map(fields).collect()
     }
 
     /// The rows of a file, the last one of each series and time.
-    fn found(text: &str) -> BTreeMap<(String, i64), (u64, u64)> {
-        let mut rows = BTreeMap::new();
+    fn found(text: &str) -> Rows {
+        let mut rows = Rows::new();
         for line in text.lines() {
             let mut parts = line.split(' ');
             let (Some(series), Some(fields), Some(time), None) =
@@ -96,15 +130,77 @@ impl Sent {
             else {
                 continue;
             };
-            let number = |name: &str| {
-                let mut fields = fields.split(',').filter_map(|field| field.strip_prefix(name));
-                fields.next().and_then(|value| value.strip_suffix('i')?.parse::<u64>().ok())
+            let number = |name: &'static str| {
+                let own =
+                    |field: &str| field.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
+                let value = fields.split(',').find_map(own)?;
+                Some((name, value.strip_suffix('i').unwrap_or(&value).parse().ok()?))
             };
-            if let (Some(n), Some(sum), Ok(time)) = (number("n="), number("sum="), time.parse()) {
-                rows.insert((series.to_owned(), time), (n, sum));
+            if let Ok(time) = time.parse() {
+                let fields = FIELDS.iter().filter_map(|name| number(name)).collect();
+                rows.insert((series.to_owned(), time), fields);
             }
         }
+        // It has one row.
+        rows.retain(|(series, _), _| series != "reached");
         rows
+    }
+
+    /// The first row of a file that is not right. Sums of many floats in another order round otherwise.
+    fn wrong(&self, text: &str) -> Option<String> {
+        let (found, wanted) = (Sent::found(text), self.rows());
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-6 * a.abs().max(b.abs()).max(1.0);
+        let same = |a: &BTreeMap<_, f64>, b: &BTreeMap<_, f64>| {
+            a.keys().eq(b.keys()) && a.values().zip(b.values()).all(near)
+        };
+        let mut keys = wanted.keys().chain(found.keys());
+        let wrong = keys.find(|key| match (found.get(key), wanted.get(key)) {
+            (Some(found), Some(wanted)) => !same(found, wanted),
+            _ => true,
+        })?;
+        Some(format!("{wrong:?}: {:?}, expected {:?}", found.get(wrong), wanted.get(wrong)))
+    }
+
+    /// Waits until the rows of all windows are there.
+    fn wait(&self, agent: &mut Agent, out: &Path) {
+        let start = Instant::now();
+        agent.until("the rows of all windows", |_| {
+            let wrong = self.wrong(&std::fs::read_to_string(out).unwrap_or_default());
+            if let Some(wrong) = &wrong
+                && start.elapsed() > Duration::from_secs(20)
+            {
+                println!("{wrong}");
+                std::thread::sleep(Duration::from_secs(10));
+            }
+            wrong.is_none().then_some(())
+        });
+    }
+}
+
+const FIELDS: [&str; 6] = ["n", "sum", "soon", "middle", "often", "second"];
+
+/// The line through the numbers, counts of their rests, and the most frequent of those.
+fn trend(points: &[Point], fields: &mut BTreeMap<&'static str, f64>) {
+    let n = points.len() as f64;
+    let (first, last) = (points[0].time, points[points.len() - 1].time);
+    let line = points.iter().map(|point| ((point.time - first) as f64, point.seq as f64));
+    let mean_time = line.clone().map(|(time, _)| time).sum::<f64>() / n;
+    let mean = line.clone().map(|(_, seq)| seq).sum::<f64>() / n;
+    if last > first {
+        let spread = line.clone().map(|(time, _)| (time - mean_time).powi(2)).sum::<f64>();
+        let common = line.map(|(time, seq)| (time - mean_time) * (seq - mean)).sum::<f64>();
+        let ahead = (last - first) as f64 + 1e9 - mean_time;
+        fields.insert("soon", mean + common / spread * ahead);
+    }
+    let middle = points.iter().filter(|point| (2..=4).contains(&(point.seq % 7))).count();
+    fields.insert("middle", middle as f64);
+    let count = |rest: u64| points.iter().filter(|point| point.seq % 5 == rest).count();
+    let mut rests: Vec<(usize, u64)> = (0..5).map(|rest| (count(rest), rest)).collect();
+    rests.retain(|(count, _)| *count > 0);
+    rests.sort_by_key(|(count, rest)| (std::cmp::Reverse(*count), *rest));
+    fields.insert("often", rests[0].1 as f64);
+    if let Some((count, _)) = rests.get(1) {
+        fields.insert("second", *count as f64);
     }
 }
 
@@ -145,13 +241,12 @@ fn a_killed_agent_goes_on_from_its_checkpoint() {
     let from = reached(&shared);
     let mut agent = setup(&shared).start();
     feed(&mut agent, &mut sent, from, Duration::from_millis(100), &mut random);
-    let out = || std::fs::read_to_string(shared.join("out")).unwrap_or_default();
     // Hopping windows that begin before the first point are among them.
-    agent.until("the rows of all windows", |_| (Sent::found(&out()) == sent.windows).then_some(()));
+    sent.wait(&mut agent, &shared.join("out"));
     println!(
         "{kills} kills, {resumed} starts from a checkpoint, {} points, {} windows",
         sent.lines.len(),
-        sent.windows.len()
+        sent.rows().len()
     );
     let ended = agent.stop();
     assert!(!ended.log.contains("late"), "{}", ended.log);
@@ -171,10 +266,7 @@ fn a_stopped_agent_goes_on_with_its_windows() {
             assert!(ended.status.success(), "{}", ended.log);
             assert_eq!(reached(&shared), sent.lines.len() as u64);
         } else {
-            let out = || std::fs::read_to_string(shared.join("out")).unwrap_or_default();
-            agent.until("the rows of all windows", |_| {
-                (Sent::found(&out()) == sent.windows).then_some(())
-            });
+            sent.wait(&mut agent, &shared.join("out"));
             agent.stop();
         }
     }

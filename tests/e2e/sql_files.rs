@@ -321,6 +321,29 @@ fn windows_over_files_that_grow_close_by_the_clock() {
 }
 
 #[test]
+fn points_of_followed_files_that_come_too_early_are_left_out() {
+    let folder = Folder::new();
+    // In the year 2093.
+    folder.write("x.csv", "time,v\n1700000000,1\n3900000000,2\n1700000000,4\n");
+    let query = "SELECT sum(v) AS s FROM csv GROUP BY time('1s')";
+    let check = |options: &[&str], expected: &str, code: i32, words: &str| {
+        let fixed = [query, "x.csv", "--follow", "--output", "csv", "--option", "idle=200ms"];
+        let mut child = command(&folder, &[&fixed[..], options].concat()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        // What is not too early closes by the clock.
+        assert_eq!([out.next(), out.next()], [Some("s".to_owned()), Some("5".to_owned())]);
+        interrupt(&child);
+        assert_eq!(out.collect::<Vec<_>>().join(" "), expected);
+        let ended = child.wait_with_output().unwrap();
+        let err = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{err}");
+        assert!(err.contains(words), "{err}");
+    };
+    check(&[], "", 3, "too far ahead of the clock and are left out");
+    check(&["--option", "max_future=50000d"], "2", 0, "");
+}
+
+#[test]
 fn what_cannot_be_followed() {
     let folder = Folder::new();
     let query = "SELECT v FROM m";

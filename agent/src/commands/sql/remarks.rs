@@ -15,7 +15,10 @@ const LEFT_OUT: &[(&str, &str)] = &[
         "came after their window was closed and are left out; sort the input by time, or keep \
          windows open longer, such as --option delay=1h",
     ),
-    ("points_future", "are centuries ahead of those before them and are left out"),
+    (
+        "points_future",
+        "are too far ahead of the clock and are left out; with --follow, --option max_future=1h takes more",
+    ),
     (
         "points_overflow",
         "belong to more groups than there is room for and are left out; raise --option max_groups or max_state",

@@ -12,11 +12,11 @@ const OWN: &[(&str, &str)] = &[
     ("explain", "use --explain"),
     ("drop_original", "results alone are printed"),
     ("checkpoint", "every run begins anew"),
-    ("max_future", "points from any time are taken"),
     ("tables", "use --table NAME=FILE"),
 ];
 
-/// Some 292 years ahead of the points before them.
+/// Some 292 years ahead of the points before them: where these are the clock, points from any time are
+/// taken. Where files are followed the clock is the one on the wall, and the option as in the agent.
 const MAX_FUTURE: &str = "106751d";
 
 /// The configuration as TOML, for a processor of that schema.
@@ -28,6 +28,12 @@ pub fn config(schema: &TableSchema, query: &str, asked: &SqlOptions) -> Result<S
     for (at, (key, value)) in options.iter().enumerate() {
         if let Some((_, why)) = OWN.iter().find(|(own, _)| own == key) {
             return Err(format!("--option {key} cannot be set: {why}"));
+        }
+        if key == "max_future" && !asked.follow {
+            return Err(
+                "--option max_future cannot be set: without --follow points from any time are taken"
+                    .to_owned(),
+            );
         }
         if options[..at].iter().any(|(before, _)| before == key) {
             return Err(format!("--option {key} is given twice"));
@@ -48,10 +54,13 @@ pub fn config(schema: &TableSchema, query: &str, asked: &SqlOptions) -> Result<S
             return Err(format!("{flag} {error}"));
         }
     }
+    let max_future = match asked.follow {
+        true => String::new(),
+        false => format!("max_future = {}\n", quote(MAX_FUTURE)),
+    };
     Ok(format!(
-        "{given}{tables}query = {}\nexplain = true\ndrop_original = true\nmax_future = {}\n",
-        quote(query),
-        quote(MAX_FUTURE)
+        "{given}{tables}query = {}\nexplain = true\ndrop_original = true\n{max_future}",
+        quote(query)
     ))
 }
 
@@ -126,6 +135,19 @@ mod tests {
         let options = options.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
         let asked = SqlOptions { options, ..SqlOptions::default() };
         config(&schema, "SELECT \"a\"", &asked)
+    }
+
+    #[test]
+    fn points_of_followed_files_may_come_too_early() {
+        let schema = headwater_plugin_api::config::schema_text::<Options>();
+        let schema = TableSchema::from_text(&schema).unwrap();
+        let options = vec![("max_future".to_owned(), "1h".to_owned())];
+        let asked = SqlOptions { options, follow: true, ..SqlOptions::default() };
+        let text = config(&schema, "q", &asked).unwrap();
+        assert!(text.starts_with("max_future = \"1h\"\n"), "{text}");
+        assert_eq!(text.matches("max_future").count(), 1);
+        let plain = config(&schema, "q", &SqlOptions { follow: true, ..SqlOptions::default() });
+        assert!(!plain.unwrap().contains("max_future"));
     }
 
     #[test]

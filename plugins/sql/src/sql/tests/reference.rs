@@ -61,7 +61,7 @@ fn examples(from: &str, to: &str) -> Vec<(String, &'static str)> {
     let cell = |text: &'static str| text.trim().strip_prefix('`')?.strip_suffix('`');
     part.lines()
         .filter_map(|line| {
-            let line = line.strip_prefix("| ")?.strip_suffix(" |")?;
+            let line = line.strip_prefix('|')?.strip_suffix(" |")?;
             let (rest, result) = line.rsplit_once(" | ")?;
             let (_, example) = rest.rsplit_once(" | ")?;
             Some((cell(example)?.replace("\\|", "|"), cell(result)?))
@@ -130,5 +130,30 @@ fn the_page_names_every_function_and_option() {
     let names = CATALOGUE.iter().flat_map(|signature| signature.names);
     let names = names.chain(AGGREGATES.iter().map(|(name, _)| name));
     let missing: Vec<&&str> = names.filter(|name| !PAGE.contains(&format!("`{name}"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// Whether a text calls a function.
+fn calls(text: &str, name: &str) -> bool {
+    if matches!(name, "->" | "->>" | "current_timestamp") {
+        return text.contains(name);
+    }
+    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
+    text.match_indices(name)
+        .any(|(at, _)| !text[..at].ends_with(is_part) && text[at + name.len()..].starts_with('('))
+}
+
+#[test]
+fn the_page_has_an_example_of_every_function() {
+    let expressions = examples("## Expressions", "\n## Windows");
+    let aggregates = examples("## Aggregates", "`partial(f(x))`");
+    let statements = blocks().into_iter().filter(|(language, _)| *language == "sql");
+    let mut texts: Vec<String> = expressions.into_iter().map(|(text, _)| text).collect();
+    texts.extend(aggregates.into_iter().map(|(text, _)| text));
+    texts.extend(statements.map(|(_, text)| text.to_owned()));
+    let names = CATALOGUE.iter().flat_map(|signature| signature.names);
+    let names = names.chain(AGGREGATES.iter().map(|(name, _)| name));
+    let missing: Vec<&&str> =
+        names.filter(|name| !texts.iter().any(|text| calls(text, name))).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
