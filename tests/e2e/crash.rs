@@ -26,6 +26,8 @@ const QUERY: &str = "CREATE STREAM s AS
     (histogram(seq % 7, ARRAY[1, 4]) ->> '4')::BIGINT AS middle,
     (topk(seq % 5, 2) -> 0 ->> 'value')::BIGINT AS often, (topk(seq % 5, 2) -> 1 ->> 'count')::BIGINT AS second
     FROM m GROUP BY time('500ms'), host;
+  CREATE STREAM c AS SELECT host, count(*) AS n, increase(total) AS up, rate(total) AS rate, delta(total) AS delta
+    FROM m GROUP BY time('500ms'), host;
   CREATE STREAM reached AS SELECT max(seq) AS seq FROM m GROUP BY rows(1000000000)";
 const OPTIONS: &str = "checkpoint = '100ms'\ndelay = '300ms'\nidle = '2s'\ndrop_original = true";
 
@@ -67,12 +69,15 @@ fn state_file(folder: &Path) -> Option<Vec<u8>> {
     files.filter(is_checkpoint).map(|path| std::fs::read(path).unwrap()).next()
 }
 
-/// A point that was sent.
+/// A point that was sent. Its counter begins at 0 again now and then.
 #[derive(Clone, Copy)]
 struct Point {
     time: i64,
     host: u64,
     seq: u64,
+    total: u64,
+    /// The time and the counter of the point before it.
+    before: Option<(i64, u64)>,
 }
 
 /// The rows of all windows by series and time: their fields.
@@ -83,6 +88,7 @@ type Rows = BTreeMap<(String, i64), BTreeMap<&'static str, f64>>;
 struct Sent {
     lines: Vec<String>,
     points: Vec<Point>,
+    last: [Option<(i64, u64)>; 3],
 }
 
 impl Sent {
@@ -91,8 +97,14 @@ impl Sent {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let time = i64::try_from(since.as_nanos()).unwrap();
         let host = random.below(3);
-        self.lines.push(format!("m,host=h{host} seq={seq}i {time}\n"));
-        self.points.push(Point { time, host, seq });
+        let before = self.last[host as usize];
+        let total = match before {
+            Some((_, last)) if random.below(50) > 0 => last + random.below(1000),
+            _ => random.below(10),
+        };
+        self.last[host as usize] = Some((time, total));
+        self.lines.push(format!("m,host=h{host} seq={seq}i,total={total}i {time}\n"));
+        self.points.push(Point { time, host, seq, total, before });
     }
 
     /// What must come of it. Windows are worked out from all points at once.
@@ -103,17 +115,19 @@ impl Sent {
             let mut add = |series: String, start: i64| {
                 windows.entry((series, start)).or_default().push(*point);
             };
-            for stream in ["s", "f"] {
+            for stream in ["s", "c", "f"] {
                 add(format!("{stream},host=h{}", point.host), start);
             }
             (0..3).for_each(|back| add("h".to_owned(), start - back * HALF));
         }
         let fields = |(key, points): ((String, i64), Vec<Point>)| {
             let mut fields = BTreeMap::from([("n", points.len() as f64)]);
-            if key.0.starts_with('f') {
-                trend(&points, &mut fields);
-            } else {
-                fields.insert("sum", points.iter().map(|point| point.seq as f64).sum());
+            match key.0.as_bytes()[0] {
+                b'c' => counters(&points, &mut fields),
+                b'f' => trend(&points, &mut fields),
+                _ => {
+                    fields.insert("sum", points.iter().map(|point| point.seq as f64).sum());
+                }
             }
             (key, fields)
         };
@@ -177,7 +191,25 @@ impl Sent {
     }
 }
 
-const FIELDS: [&str; 6] = ["n", "sum", "soon", "middle", "often", "second"];
+const FIELDS: [&str; 9] = ["n", "sum", "up", "rate", "delta", "soon", "middle", "often", "second"];
+
+/// What a counter went up by, from the point before the window on.
+fn counters(points: &[Point], fields: &mut BTreeMap<&'static str, f64>) {
+    let steps = points.iter().filter_map(|point| Some((point.total, point.before?.1)));
+    let (first, last) = (points[0], points[points.len() - 1]);
+    if steps.clone().next().is_none() {
+        return;
+    }
+    let ups =
+        steps.clone().map(|(total, before)| if total >= before { total - before } else { total });
+    let up = ups.sum::<u64>() as f64;
+    fields.insert("up", up);
+    fields.insert("delta", steps.map(|(total, before)| total as f64 - before as f64).sum());
+    let length = last.time - first.before.map_or(first.time, |(time, _)| time);
+    if length > 0 {
+        fields.insert("rate", up / (length as f64 / 1e9));
+    }
+}
 
 /// The line through the numbers, counts of their rests, and the most frequent of those.
 fn trend(points: &[Point], fields: &mut BTreeMap<&'static str, f64>) {

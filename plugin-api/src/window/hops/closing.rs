@@ -1,7 +1,7 @@
 //! Which windows are due, and what becomes of them and of their panes.
 
 use super::{HopReady, Hops, Pane, Window};
-use crate::window::life::Life;
+use crate::window::life::{Life, first_to_close};
 use crate::window::windows::Closing;
 
 impl<W> Hops<W> {
@@ -51,6 +51,9 @@ impl<W> Hops<W> {
             let (life, span) = (&window.life, self.grid.span(number));
             if life.is_due(closing, span.end, &self.sources, self.policy.grace, self.now) {
                 return Some(ready(number, span, window));
+            }
+            if self.in_order && closing == Closing::Due && life.emitted.is_none() {
+                return None;
             }
             // Windows end in their order.
             let later = span.end.saturating_add(self.policy.delay) > self.now;
@@ -135,9 +138,10 @@ impl<W> Hops<W> {
         let soon = self.now.saturating_add(1_000_000);
         let later = self.now.saturating_add(1_000_000_000);
         let grace = self.policy.grace;
-        let next = self.windows.iter().filter_map(|(number, window)| {
-            window.life.look_at(self.grid.span(*number).end, &self.sources, grace, later)
-        });
+        let windows = self.windows.iter();
+        let windows = windows.map(|(number, window)| (&window.life, self.grid.span(*number).end));
+        let windows = first_to_close(self.in_order, windows);
+        let next = windows.filter_map(|(life, end)| life.look_at(end, &self.sources, grace, later));
         next.min().map(|due| due.max(soon))
     }
 

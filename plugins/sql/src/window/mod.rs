@@ -184,7 +184,7 @@ pub struct WindowState {
 
 impl WindowState {
     pub fn new(aggregate: &Aggregate, settings: &Settings, name: String, origin: u64) -> Self {
-        let form: Box<dyn Form> = match aggregate.window {
+        let mut form: Box<dyn Form> = match aggregate.window {
             Window::Tumbling { size, offset } => {
                 Box::new(tumbling::Tumbling::new(size, offset, settings))
             }
@@ -195,6 +195,14 @@ impl WindowState {
         let writer = Writer::new(aggregate, name, origin, settings.stamp_end);
         let groups = Grouping::new(settings);
         let memory = Memory::new(aggregate, settings.max_groups);
+        if memory.is_used() {
+            // A counter goes on from the window before.
+            match form.parted() {
+                Some(Parted::Tumbling(tumbling)) => tumbling.windows.close_in_order(),
+                Some(Parted::Hop(hop)) => hop.panes.close_in_order(),
+                None => {}
+            }
+        }
         WindowState { form, shared: Shared { groups, writer, memory, late: settings.late, lag: 0 } }
     }
 
