@@ -131,6 +131,8 @@ pub struct Statement {
     /// The set of tags of the first series, and whether any other had another one.
     common_tags: Option<u64>,
     mixed_tags: bool,
+    /// Every series that came is read.
+    reads_all: bool,
 }
 
 impl Statement {
@@ -187,6 +189,7 @@ impl Statement {
             tag_sets: Vec::new(),
             common_tags: None,
             mixed_tags: false,
+            reads_all: true,
         }
     }
 
@@ -217,6 +220,12 @@ impl Statement {
     /// Whether it holds what it was given.
     pub fn holds(&mut self) -> bool {
         self.snapshot.is_some() || self.sources().is_some()
+    }
+
+    /// Whether it reads every point that was ever applied. A join's and a snapshot's points are not
+    /// looked at here.
+    pub fn reads_all(&self) -> bool {
+        self.reads_all && self.join.is_none() && self.snapshot.is_none()
     }
 
     /// What it knows of its series, which becomes void when groups are numbered anew.

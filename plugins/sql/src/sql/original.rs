@@ -33,9 +33,12 @@ impl Original {
 
 /// Takes out what a statement reads; whether anything is left.
 fn leave_unread(statements: &[Statement], batch: &mut Batch) -> bool {
-    let plans = statements.iter().map(|statement| &statement.plan().reads);
-    let reads: Vec<_> = plans.filter(|reads| !reads.is_hidden()).collect();
-    let is_read = |name: &str| reads.iter().any(|reads| reads.matches(name));
+    // Joined rows are no points that came.
+    let open = || statements.iter().filter(|statement| !statement.plan().reads.is_hidden());
+    if open().any(Statement::reads_all) {
+        return false;
+    }
+    let is_read = |name: &str| open().any(|statement| statement.plan().reads.matches(name));
     let series = batch.series_count() as u32;
     if (0..series).all(|index| is_read(batch.series(index).name())) {
         return false;

@@ -70,8 +70,10 @@ impl Statement {
         }
         let (watch, failures) = (&mut self.watch, &mut self.counts.failures);
         let (mixed, common) = (&mut self.mixed_tags, &mut self.common_tags);
+        let reads_all = &mut self.reads_all;
         self.series.prepare(batch, |series| {
             let info = series_info(plan, series, now, failures);
+            *reads_all &= info.reads;
             if info.reads {
                 watch.series(series, now);
                 *mixed |= *common.get_or_insert(info.tags) != info.tags;
