@@ -20,20 +20,6 @@ pub(super) struct Life {
     pub corrected: Option<i64>,
 }
 
-/// The windows of these that may be emitted next, as they stand in order: where windows close in order,
-/// those up to the first that is open.
-pub(super) fn first_to_close<'a>(
-    in_order: bool,
-    windows: impl Iterator<Item = (&'a Life, i64)>,
-) -> impl Iterator<Item = (&'a Life, i64)> {
-    let mut is_behind = false;
-    windows.take_while(move |(life, _)| {
-        let may = !is_behind;
-        is_behind = in_order && life.emitted.is_none();
-        may
-    })
-}
-
 impl Life {
     /// When a window that ends at `end` is to be emitted; `None` if nothing but a point brings that
     /// about.

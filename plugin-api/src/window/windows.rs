@@ -1,7 +1,7 @@
 //! The open windows of a stream: which window a point falls into, and which windows are due.
 
 use super::grid::{Grid, Span};
-use super::life::{Life, first_to_close};
+use super::life::Life;
 use super::ranges::Ranges;
 use super::slots::Slots;
 use super::sources::{Feed, Sources};
@@ -79,7 +79,6 @@ struct Slot<W> {
 pub struct Windows<W> {
     policy: Policy,
     max: usize,
-    in_order: bool,
     sources: Sources,
     emitted: Ranges,
     /// By the number of their window.
@@ -107,7 +106,6 @@ impl<W> Windows<W> {
         Windows {
             policy,
             max: Self::MAX,
-            in_order: false,
             sources: Sources::new(delay, idle, hold, max_future),
             emitted: Ranges::default(),
             slots: Slots::new(),
@@ -121,11 +119,6 @@ impl<W> Windows<W> {
     /// Changes how many windows may be open; at least one.
     pub fn set_max(&mut self, max: usize) {
         self.max = max.max(1);
-    }
-
-    /// Lets a window that is due wait for open ones before it, which may wait for other sources.
-    pub fn close_in_order(&mut self) {
-        self.in_order = true;
     }
 
     /// How windows open and close.
@@ -321,16 +314,20 @@ impl<W> Windows<W> {
     /// The next window to emit, oldest first; [`done`](Self::done) must follow.
     pub fn ready(&self, closing: Closing) -> Option<Ready> {
         let (sources, grace, now) = (&self.sources, self.policy.grace, self.now);
-        for (at, slot) in self.slots.in_order() {
-            let Slot { life, span, .. } = slot;
-            if life.is_due(closing, span.end, sources, grace, now) {
-                return Some(Ready { slot: at, span: *span, correction: life.emitted.is_some() });
+        let is_due = |slot: &Slot<W>| slot.life.is_due(closing, slot.span.end, sources, grace, now);
+        let (at, slot) = self.slots.in_order().find(|(_, slot)| is_due(slot))?;
+        Some(Ready { slot: at, span: slot.span, correction: slot.life.emitted.is_some() })
+    }
+
+    /// Calls `f` with what the windows before one hold, in their order, that were not emitted: those
+    /// that it overtakes.
+    pub fn each_overtaken(&mut self, slot: u32, mut f: impl FnMut(&mut W)) {
+        let Some(index) = self.slots.get(slot).map(|slot| slot.index) else { return };
+        self.slots.each_mut(i64::MIN..index, |slot| {
+            if slot.life.emitted.is_none() {
+                f(&mut slot.content);
             }
-            if self.in_order && closing == Closing::Due && life.emitted.is_none() {
-                return None;
-            }
-        }
-        None
+        });
     }
 
     /// Ends the emission of a window: it is remembered as emitted and given back, unless it takes
@@ -378,9 +375,9 @@ impl<W> Windows<W> {
         let soon = self.now.saturating_add(1_000_000);
         let later = self.now.saturating_add(1_000_000_000);
         let grace = self.policy.grace;
-        let slots = self.slots.in_order().map(|(_, slot)| (&slot.life, slot.span.end));
-        let slots = first_to_close(self.in_order, slots);
-        let next = slots.filter_map(|(life, end)| life.look_at(end, &self.sources, grace, later));
+        let slots = self.slots.iter();
+        let next =
+            slots.filter_map(|slot| slot.life.look_at(slot.span.end, &self.sources, grace, later));
         next.min().map(|due| due.max(soon))
     }
 

@@ -1,7 +1,7 @@
 //! Which windows are due, and what becomes of them and of their panes.
 
 use super::{HopReady, Hops, Pane, Window};
-use crate::window::life::{Life, first_to_close};
+use crate::window::life::Life;
 use crate::window::windows::Closing;
 
 impl<W> Hops<W> {
@@ -52,9 +52,6 @@ impl<W> Hops<W> {
             if life.is_due(closing, span.end, &self.sources, self.policy.grace, self.now) {
                 return Some(ready(number, span, window));
             }
-            if self.in_order && closing == Closing::Due && life.emitted.is_none() {
-                return None;
-            }
             // Windows end in their order.
             let later = span.end.saturating_add(self.policy.delay) > self.now;
             if self.forced == 0 && (closing == Closing::Forced || closing == Closing::Due && later)
@@ -63,6 +60,13 @@ impl<W> Hops<W> {
             }
         }
         None
+    }
+
+    /// Calls `f` with the panes before a window's, in their order: those of windows that it overtakes,
+    /// and of emitted ones that may be corrected.
+    pub fn each_before(&mut self, number: i64, mut f: impl FnMut(&mut W)) {
+        let first = self.grid.panes(number).start;
+        self.slots.each_mut(i64::MIN..first, |pane| f(&mut pane.content));
     }
 
     /// Ends the emission of a window: it is remembered as emitted and forgotten, unless it takes late
@@ -138,10 +142,9 @@ impl<W> Hops<W> {
         let soon = self.now.saturating_add(1_000_000);
         let later = self.now.saturating_add(1_000_000_000);
         let grace = self.policy.grace;
-        let windows = self.windows.iter();
-        let windows = windows.map(|(number, window)| (&window.life, self.grid.span(*number).end));
-        let windows = first_to_close(self.in_order, windows);
-        let next = windows.filter_map(|(life, end)| life.look_at(end, &self.sources, grace, later));
+        let next = self.windows.iter().filter_map(|(number, window)| {
+            window.life.look_at(self.grid.span(*number).end, &self.sources, grace, later)
+        });
         next.min().map(|due| due.max(soon))
     }
 

@@ -79,7 +79,6 @@ struct Window {
 pub struct Hops<W> {
     policy: Policy,
     max: usize,
-    in_order: bool,
     grid: HopGrid,
     sources: Sources,
     emitted: Ranges,
@@ -109,7 +108,6 @@ impl<W> Hops<W> {
         Hops {
             policy,
             max: Self::MAX,
-            in_order: false,
             grid,
             sources: Sources::new(delay, idle, hold, max_future),
             emitted: Ranges::default(),
@@ -127,11 +125,6 @@ impl<W> Hops<W> {
     /// Changes how many windows may be open; never fewer than four times as many as overlap.
     pub fn set_max(&mut self, max: usize) {
         self.max = max;
-    }
-
-    /// Lets a window that is due wait for open ones before it, which may wait for other sources.
-    pub fn close_in_order(&mut self) {
-        self.in_order = true;
     }
 
     /// How windows open and close.

@@ -90,6 +90,7 @@ impl Hop {
     ) -> Emission {
         if !ready.correction {
             shared.lag = now.saturating_sub(ready.span.end).max(0);
+            self.panes.each_before(ready.window, |pane| shared.overtaken(pane));
         }
         let mut content = self.merged(ready, aggregate);
         let groups = match ready.correction {

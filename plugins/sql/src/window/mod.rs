@@ -83,6 +83,15 @@ impl Shared {
         self.memory.before(content, groups, &self.groups.table);
         self.memory.after(content, groups, &self.groups.table);
     }
+
+    /// Takes note of a window that is overtaken by a later one, whose counters go on from its last values:
+    /// its own go on from what was before it, whenever it closes.
+    fn overtaken(&mut self, content: &mut Accumulators) {
+        if self.memory.is_used() {
+            let groups = content.groups(false);
+            self.through_windows(content, &groups);
+        }
+    }
 }
 
 /// A form of window.
@@ -184,7 +193,7 @@ pub struct WindowState {
 
 impl WindowState {
     pub fn new(aggregate: &Aggregate, settings: &Settings, name: String, origin: u64) -> Self {
-        let mut form: Box<dyn Form> = match aggregate.window {
+        let form: Box<dyn Form> = match aggregate.window {
             Window::Tumbling { size, offset } => {
                 Box::new(tumbling::Tumbling::new(size, offset, settings))
             }
@@ -195,14 +204,6 @@ impl WindowState {
         let writer = Writer::new(aggregate, name, origin, settings.stamp_end);
         let groups = Grouping::new(settings);
         let memory = Memory::new(aggregate, settings.max_groups);
-        if memory.is_used() {
-            // A counter goes on from the window before.
-            match form.parted() {
-                Some(Parted::Tumbling(tumbling)) => tumbling.windows.close_in_order(),
-                Some(Parted::Hop(hop)) => hop.panes.close_in_order(),
-                None => {}
-            }
-        }
         WindowState { form, shared: Shared { groups, writer, memory, late: settings.late, lag: 0 } }
     }
 

@@ -98,6 +98,7 @@ impl Tumbling {
     /// Closes a window whose rows are to come.
     fn begin(&mut self, shared: &mut Shared, ready: Ready, now: i64) -> Option<Emission> {
         shared.lag = now.saturating_sub(ready.span.end).max(0);
+        self.windows.each_overtaken(ready.slot, |content| shared.overtaken(content));
         let delivery = self.windows.take_delivery(ready.slot);
         let mut content = self.windows.done(ready.slot)?;
         shared.groups.stale = true;
@@ -115,6 +116,7 @@ impl Tumbling {
     fn emit(&mut self, shared: &mut Shared, ready: Ready, results: &mut Results<'_>) {
         if !ready.correction {
             shared.lag = results.cx.now.saturating_sub(ready.span.end).max(0);
+            self.windows.each_overtaken(ready.slot, |content| shared.overtaken(content));
         }
         let delivery = self.windows.take_delivery(ready.slot);
         let Some(place) = self.windows.content(ready.slot) else { return };

@@ -42,3 +42,23 @@ fn windows_that_overlap_begin_before_their_start() {
     }
     assert_eq!(made, ["m_sql up=2i 0", "m_sql up=6i 10", "m_sql up=12i 20"]);
 }
+
+#[test]
+fn a_window_that_overtakes_another_goes_on_from_it() {
+    for (window, on_time, at_the_end) in [
+        ("time('10s')", &["m_sql up=11i 40"][..], &["m_sql up=8i 10"][..]),
+        ("hop('10s', '20s')", &["m_sql up=11i 30"], &["m_sql up=8i 0", "m_sql up=8i 10"]),
+    ] {
+        let mut s = stage("", &format!("SELECT increase(v) AS up FROM m GROUP BY {window}"));
+        s.feed(5, &["m v=1i 5"]);
+        assert_eq!(s.tick(11), [""; 0]);
+        // Another connection brings what was kept, and is not yet through.
+        s.feed_from(40, 2, &["m v=4i 15", "m v=9i 18"]);
+        s.feed(41, &["m v=20i 40"]);
+        for now in [44, 48] {
+            assert_eq!(s.feed_from(now, 2, &["m v=9i 19"]), [""; 0], "{window}");
+        }
+        assert_eq!(s.tick(51), on_time, "{window}");
+        assert_eq!(s.control(52, Control::End { origin: 2 }), at_the_end, "{window}");
+    }
+}
