@@ -9,7 +9,7 @@ use headwater_tests::digest::digest;
 use headwater_tests::load::{Load, Random};
 use headwater_tests::points;
 
-use crate::{SOCKET_TO_FILE, read_to_end};
+use crate::{SOCKET_TO_FILE, read_to_end, send};
 
 const MEMORY_MAX: u64 = 64 << 20;
 
@@ -104,6 +104,25 @@ fn every_good_line_arrives_once_and_every_bad_one_is_shown() {
     let peak = ended.usage.peak_bytes;
     println!("{} bytes, {count} bad lines, peak {} KiB", made.text.len(), peak >> 10);
     assert!(peak < MEMORY_MAX, "{peak} bytes were resident");
+}
+
+#[test]
+fn points_of_one_connection_stay_in_order() {
+    let text = String::from_utf8(Load { points: 100_000, ..Load::default() }.text()).unwrap();
+    // The times rise: they tell the order.
+    let times = |text: &str| -> Vec<String> {
+        text.lines().filter_map(|line| line.rsplit(' ').next()).map(str::to_owned).collect()
+    };
+    let sent = times(&text);
+    let config = SOCKET_TO_FILE.replace("[agent]", "[agent]\nworkers = 4");
+    let mut agent = Setup::new(&config).start();
+    send(agent.tcp(), text.as_bytes());
+    let last = format!(" {}\n", sent[sent.len() - 1]);
+    agent.until("the last line", |agent| agent.read("out").ends_with(&last).then_some(()));
+    let found = times(&agent.stop().read("out"));
+    assert_eq!(found.len(), sent.len());
+    let turned = sent.iter().zip(&found).find(|(sent, found)| sent != found);
+    assert_eq!(turned, None);
 }
 
 #[test]

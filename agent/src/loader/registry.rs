@@ -290,7 +290,7 @@ impl Registry {
         let opened = entry.opened.get_or_init(|| {
             let library = Library::open(&entry.place, self.welcome)?;
             // The start would be an agent's peak if what starts each library stayed until all are started.
-            resident::release_code();
+            resident::release_grown_code();
             let has = |kind, wanted: &str| {
                 library.descriptors().any(|(k, d)| k == kind && library::name(d) == wanted)
             };

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Settles how the allocator keeps memory: to be called before there are threads.
 ///
@@ -41,6 +42,25 @@ pub fn release_code() {
             );
         }
     }
+}
+
+/// As [`release_code`] if there is 1 MiB more than after the last time: for each of many small steps.
+pub fn release_grown_code() {
+    const WORTHWHILE: usize = 1 << 20;
+    static KEPT: AtomicUsize = AtomicUsize::new(0);
+    if file_bytes() >= KEPT.load(Ordering::Relaxed) + WORTHWHILE {
+        release_code();
+        KEPT.store(file_bytes(), Ordering::Relaxed);
+    }
+}
+
+/// Resident bytes of files: code and constants.
+fn file_bytes() -> usize {
+    // SAFETY: it takes a number and may be called at any time.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+    let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = text.split(' ').nth(2).and_then(|pages| pages.parse::<usize>().ok());
+    pages.unwrap_or(0).saturating_mul(page)
 }
 
 /// The addresses in `/proc/self/smaps` that hold code or constants just as they stand in files.
@@ -162,6 +182,7 @@ mod tests {
     #[test]
     fn code_runs_on() {
         release_code();
+        release_grown_code();
         assert_eq!("7".repeat(3).parse::<u32>(), Ok(777));
     }
 }

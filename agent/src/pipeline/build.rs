@@ -196,7 +196,7 @@ impl Builder<'_> {
     /// What a constructor gave, or a diagnostic at the place it blames.
     fn made<I>(&mut self, text: &PluginText, result: Result<I, Error>) -> Option<I> {
         // What makes one plugin is let go before the next is made.
-        resident::release_code();
+        resident::release_grown_code();
         match result {
             Ok(instance) => Some(instance),
             Err(error) => {

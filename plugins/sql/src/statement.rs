@@ -349,12 +349,8 @@ impl Statement {
         let before = out.len();
         self.sort(batch);
         for run in 0..self.runs.len() {
-            let (part, from, to) = self.runs[run];
-            let shape = part / self.tag_sets.len().max(1) as u32;
-            if !self.select(&plan, batch, shape, from as usize..to as usize, &mut cx) {
-                continue;
-            }
-            let Some(shape) = self.shapes.get(shape) else { continue };
+            let shape = self.select_run(&plan, batch, run, &mut cx);
+            let Some(shape) = shape.and_then(|shape| self.shapes.get(shape)) else { continue };
             took = true;
             let table = self.lookup.as_ref().map(|lookup| lookup.matched());
             let (columns, places) = (&plan.columns, &shape.columns);

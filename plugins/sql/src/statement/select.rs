@@ -36,12 +36,8 @@ impl Statement {
         let mut cx = Context::new(now);
         self.sort(batch);
         for run in 0..self.runs.len() {
-            let (part, from, to) = self.runs[run];
-            let shape = part / self.tag_sets.len().max(1) as u32;
-            if !self.select(&plan, batch, shape, from as usize..to as usize, &mut cx) {
-                continue;
-            }
-            let Some(shape) = self.shapes.get(shape) else { continue };
+            let shape = self.select_run(&plan, batch, run, &mut cx);
+            let Some(shape) = shape.and_then(|shape| self.shapes.get(shape)) else { continue };
             let (rows, columns, places) = (&self.rows[..], &plan.columns, &shape.columns);
             took = true;
             take(Selected {
@@ -152,9 +148,22 @@ impl Statement {
         self.runs.extend(bounds.filter(|(_, from, to)| from < to));
     }
 
+    /// Selects the rows of a run that the statement reads; their shape if there are any.
+    pub(super) fn select_run(
+        &mut self,
+        plan: &Plan,
+        batch: &Batch,
+        run: usize,
+        cx: &mut Context,
+    ) -> Option<u32> {
+        let (part, from, to) = self.runs[run];
+        let shape = part / self.tag_sets.len().max(1) as u32;
+        self.select(plan, batch, shape, from as usize..to as usize, cx).then_some(shape)
+    }
+
     /// Selects the rows of a shape that the statement reads; whether there are any.
     #[inline(never)]
-    pub(super) fn select(
+    fn select(
         &mut self,
         plan: &Plan,
         batch: &Batch,
