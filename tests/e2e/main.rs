@@ -17,6 +17,7 @@ mod recipes;
 mod sql;
 mod sql_files;
 mod stop;
+mod tables;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

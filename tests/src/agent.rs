@@ -324,6 +324,11 @@ impl Agent {
         self.of_each_task("comm").len()
     }
 
+    /// Whether one of its threads has that name.
+    pub fn has_thread(&self, name: &str) -> bool {
+        self.of_each_task("comm").iter().any(|other| other.trim_end() == name)
+    }
+
     /// How often its running threads were switched away from, by themselves or not.
     pub fn switches(&self) -> u64 {
         let tasks = self.of_each_task("status");

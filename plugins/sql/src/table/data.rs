@@ -1,10 +1,11 @@
 //! A table in memory: its columns, and indexes that find rows by keys.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::index::{Index, Made};
+use super::index::{Index, plain_int};
 use crate::vector::{Bits, Data, Vector};
 
 /// Most columns of a key.
@@ -12,36 +13,79 @@ pub const MAX_KEY: usize = 32;
 /// No row has that key.
 pub const NO_ROW: u32 = u32::MAX;
 
-/// Texts one behind the other.
+/// Texts one behind the other. Where few are different each stands there once, and rows have its number.
 #[derive(Debug, Default)]
 pub struct Texts {
     text: String,
     ends: Vec<u32>,
+    /// What each row has; without them each row has its own text.
+    codes: Option<Vec<u16>>,
 }
 
 impl Texts {
     /// Most bytes of the texts of a column.
     pub const MAX: usize = u32::MAX as usize;
 
+    /// Adds a row.
     pub fn push(&mut self, text: &str) {
+        debug_assert!(self.codes.is_none(), "they are packed");
         self.text.push_str(text);
         self.ends.push(self.text.len() as u32);
     }
 
     pub fn get(&self, row: usize) -> &str {
-        &self.text[self.start(row)..self.ends[row] as usize]
+        &self.text[self.place(self.number(row))]
     }
 
-    fn start(&self, row: usize) -> usize {
-        row.checked_sub(1).map_or(0, |last| self.ends[last] as usize)
+    /// Keeps equal texts once if that makes it smaller.
+    pub fn pack(&mut self) {
+        const NUMBERS: usize = u16::MAX as usize + 1;
+        let most = NUMBERS.min(self.ends.len() / 2);
+        let (mut numbers, mut packed) = (HashMap::new(), Texts::default());
+        let mut codes = Vec::with_capacity(self.ends.len());
+        for row in 0..self.ends.len() {
+            let text = self.get(row);
+            let next = numbers.len();
+            let number = *numbers.entry(text).or_insert(next);
+            if number == next {
+                if next == most {
+                    return;
+                }
+                packed.push(text);
+            }
+            codes.push(number as u16);
+        }
+        packed.codes = Some(codes);
+        packed.text.shrink_to_fit();
+        packed.ends.shrink_to_fit();
+        if packed.byte_size() < self.byte_size() {
+            *self = packed;
+        }
+    }
+
+    /// The number of a row's text.
+    #[inline]
+    fn number(&self, row: usize) -> usize {
+        self.codes.as_ref().map_or(row, |codes| usize::from(codes[row]))
+    }
+
+    #[inline]
+    fn start(&self, number: usize) -> usize {
+        number.checked_sub(1).map_or(0, |last| self.ends[last] as usize)
+    }
+
+    #[inline]
+    fn place(&self, number: usize) -> Range<usize> {
+        self.start(number)..self.ends[number] as usize
     }
 
     /// The texts of rows, empty where there is no row. All places are read before the first text, so that
     /// the memory's answers are waited for together.
     fn gather(&self, rows: &[u32]) -> impl Iterator<Item = &str> {
+        let len = self.len();
         let place = |row: &u32| match *row as usize {
-            row if row >= self.ends.len() => 0..0,
-            row => self.start(row)..self.ends[row] as usize,
+            row if row >= len => 0..0,
+            row => self.place(self.number(row)),
         };
         let places: Vec<Range<usize>> = rows.iter().map(place).collect();
         places.into_iter().map(|place| &self.text[place])
@@ -50,16 +94,21 @@ impl Texts {
     /// Reads where the texts of rows stand, and something of each.
     pub fn touch(&self, rows: impl Iterator<Item = usize>) -> i64 {
         let bytes = self.text.as_bytes();
-        let first = |row| bytes.get(self.start(row)).copied().unwrap_or_default();
-        rows.fold(0, |sum, row| sum ^ i64::from(first(row)) ^ i64::from(self.ends[row]))
+        let first = |number| bytes.get(self.start(number)).copied().unwrap_or_default();
+        let read = |row| {
+            let number = self.number(row);
+            i64::from(first(number)) ^ i64::from(self.ends[number])
+        };
+        rows.fold(0, |sum, row| sum ^ read(row))
     }
 
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.codes.as_ref().map_or(self.ends.len(), Vec::len)
     }
 
-    fn byte_size(&self) -> usize {
-        self.text.capacity() + self.ends.capacity() * 4
+    pub fn byte_size(&self) -> usize {
+        let codes = self.codes.as_ref().map_or(0, |codes| codes.capacity() * 2);
+        self.text.capacity() + self.ends.capacity() * 4 + codes
     }
 }
 
@@ -77,7 +126,8 @@ pub enum Values {
 pub struct Column {
     pub name: String,
     pub values: Values,
-    /// As they stand in the file; of columns that are no text only where keys need them.
+    /// As they stand in the file; of columns that are no text only where keys need them: not if they are
+    /// integers all of which are written as integers are printed.
     pub texts: Texts,
     /// Which values are there; all without it.
     pub valid: Option<Bits>,
@@ -88,6 +138,38 @@ impl Column {
         self.valid.as_ref().is_some_and(|valid| !valid.get(row))
     }
 
+    /// Whether the text of each value is how it is printed, and not kept.
+    pub fn is_plain(&self) -> bool {
+        self.texts.len() == 0
+    }
+
+    /// Gives back texts that say no more than the values do, and keeps equal ones once. `is_key`: whether
+    /// points' texts are compared with them.
+    pub fn pack(&mut self, is_key: bool) {
+        let says_more = match &self.values {
+            Values::Text => true,
+            Values::Int(list) => {
+                let is_plain = |row: usize| plain_int(self.texts.get(row)) == Some(list[row]);
+                is_key && (0..list.len()).any(|row| !self.is_null(row) && !is_plain(row))
+            }
+            Values::Float(_) | Values::Bool(_) => is_key,
+        };
+        if says_more {
+            self.texts.pack();
+        } else {
+            self.texts = Texts::default();
+        }
+    }
+
+    fn len(&self) -> usize {
+        match &self.values {
+            Values::Text => self.texts.len(),
+            Values::Int(list) => list.len(),
+            Values::Float(list) => list.len(),
+            Values::Bool(list) => list.len(),
+        }
+    }
+
     fn byte_size(&self) -> usize {
         let values = match &self.values {
             Values::Text => 0,
@@ -95,7 +177,7 @@ impl Column {
             Values::Float(list) => list.capacity() * 8,
             Values::Bool(list) => list.capacity(),
         };
-        values + self.texts.byte_size() + self.valid.as_ref().map_or(0, |_| self.texts.len() / 8)
+        values + self.texts.byte_size() + self.valid.as_ref().map_or(0, |_| self.len() / 8)
     }
 
     /// The values of rows; NULL where there is none.
@@ -132,7 +214,7 @@ impl Column {
 pub struct Table {
     columns: Vec<Column>,
     rows: usize,
-    /// Made when they are needed first, for all threads.
+    /// For all threads.
     indexes: Mutex<Vec<Arc<Index>>>,
 }
 
@@ -154,10 +236,6 @@ impl Table {
         self.columns.iter().position(|column| column.name == name)
     }
 
-    pub fn is_text(&self, column: usize) -> bool {
-        self.columns.get(column).is_some_and(|column| matches!(column.values, Values::Text))
-    }
-
     /// Looks up the first `count` keys in an index of this table: `found` hears their places and their rows.
     pub fn find(
         &self,
@@ -174,45 +252,30 @@ impl Table {
         self.columns.get(column).map_or_else(Vector::null, |column| column.gather(rows))
     }
 
-    /// Which of the columns of a key are compared as texts though they are none, if all values that
-    /// are looked up are texts.
-    pub fn all_text(&self, columns: &[usize]) -> u64 {
-        let mask = |(at, column): (usize, &usize)| u64::from(!self.is_text(*column)) << at;
-        columns.iter().enumerate().map(mask).sum()
-    }
-
     /// The index of a key, which has at most [`MAX_KEY`] columns: made now if it is not there.
     ///
     /// # Errors
     /// Two rows that have the same texts as their key. Of numbers that are equal but written in several
     /// ways the first counts.
-    pub fn index(&self, columns: &[usize], as_text: u64) -> Result<Arc<Index>, [usize; 2]> {
+    pub fn index(&self, columns: &[usize]) -> Result<Arc<Index>, [usize; 2]> {
         let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(index) = indexes.iter().find(|index| index.is_of(columns, as_text)) {
+        if let Some(index) = indexes.iter().find(|index| index.columns() == columns) {
             return Ok(Arc::clone(index));
         }
-        let Made { index, twice } = Index::make(&self.columns, columns, as_text, self.rows);
-        if let Some(rows) = twice
-            && as_text == self.all_text(columns)
-        {
-            return Err(rows);
-        }
-        let index = Arc::new(index);
+        let index = Arc::new(Index::make(&self.columns, columns, self.rows)?);
         indexes.push(Arc::clone(&index));
         Ok(index)
     }
 
-    /// The keys of indexes that were made: their columns and which of them are compared as texts.
-    pub fn indexed_names(&self) -> Vec<(Vec<String>, u64)> {
-        let indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = |column: &usize| self.columns[*column].name.clone();
-        let names = |index: &Arc<Index>| index.columns().iter().map(name).collect();
-        indexes.iter().map(|index| (names(index), index.as_text())).collect()
-    }
-
     /// A value of a key's column as it stands in the file.
-    pub fn text(&self, column: usize, row: usize) -> &str {
-        self.columns.get(column).map_or("", |column| column.texts.get(row))
+    pub fn text(&self, column: usize, row: usize) -> Cow<'_, str> {
+        match self.columns.get(column) {
+            None => Cow::Borrowed(""),
+            Some(Column { values: Values::Int(list), texts, .. }) if texts.len() == 0 => {
+                Cow::Owned(list[row].to_string())
+            }
+            Some(column) => Cow::Borrowed(column.texts.get(row)),
+        }
     }
 
     /// Bytes of memory held.

@@ -4,6 +4,10 @@
 //! themselves stay in the columns, so that a row costs 14 bytes whatever its key is: four slots of seven
 //! are taken. Keys are looked up by the chunk: first all hashes, then the slot of each, then the rows. What one pass
 //! reads does not depend on what it read before, so that the memory's answers are waited for together.
+//!
+//! One index serves numbers and texts: a column of numbers is hashed by its numbers, and a text that is
+//! looked up there by the number that it says; only then are the texts compared. Rows of the same number
+//! written in several ways stand one behind the other, so that a number finds the first of them.
 
 use headwater_plugin_api::batch::hash::bytes_hash;
 
@@ -23,45 +27,34 @@ const EMPTY: u64 = 0;
 pub struct Index {
     /// The columns of the key.
     columns: Vec<usize>,
-    /// Those that are compared as texts though they are none, a bit for each.
-    as_text: u64,
     /// The lower half of the hash above the row, which counts from 1.
     slots: Vec<u64>,
 }
 
 impl Index {
-    /// The index of the first rows of columns, and the first two rows that have the same key.
-    pub fn make(all: &[Column], columns: &[usize], as_text: u64, rows: usize) -> Made {
+    /// The index of the first rows of columns.
+    ///
+    /// # Errors
+    /// The first two rows that have the same texts as their key.
+    pub fn make(all: &[Column], columns: &[usize], rows: usize) -> Result<Index, [usize; 2]> {
         let slots = vec![EMPTY; (rows * 7).div_ceil(4) + 1];
-        let mut index = Index { columns: columns.to_vec(), as_text, slots };
-        let (mut twice, mut hashes) = (None, [NO_KEY; CHUNK]);
+        let mut index = Index { columns: columns.to_vec(), slots };
+        let mut hashes = [NO_KEY; CHUNK];
         for from in (0..rows).step_by(CHUNK) {
             let hashes = &mut hashes[..CHUNK.min(rows - from)];
             hashes.fill(1);
-            for (number, column) in columns.iter().enumerate() {
-                all[*column].hash(index.is_text(number), from, hashes);
+            for column in columns {
+                all[*column].hash(from, hashes);
             }
             for (at, hash) in hashes.iter().enumerate().filter(|(_, hash)| **hash != NO_KEY) {
-                let row = from + at;
-                if let Err(first) = index.insert(all, *hash, row) {
-                    twice = twice.or(Some([first, row]));
-                }
+                index.insert(all, *hash, from + at)?;
             }
         }
-        Made { index, twice }
-    }
-
-    /// Whether it is the index of that key.
-    pub fn is_of(&self, columns: &[usize], as_text: u64) -> bool {
-        self.columns == columns && self.as_text == as_text
+        Ok(index)
     }
 
     pub fn columns(&self) -> &[usize] {
         &self.columns
-    }
-
-    pub fn as_text(&self) -> u64 {
-        self.as_text
     }
 
     pub fn byte_size(&self) -> usize {
@@ -74,10 +67,6 @@ impl Index {
         let mut hash = 1;
         take(&mut hash, Some(int_hash(value.into())));
         hash as u32
-    }
-
-    fn is_text(&self, number: usize) -> bool {
-        self.as_text >> number & 1 == 1
     }
 
     #[inline]
@@ -95,8 +84,8 @@ impl Index {
         if place + 1 == self.slots.len() { 0 } else { place + 1 }
     }
 
-    /// Puts a row in, unless one with its key is there.
-    fn insert(&mut self, all: &[Column], hash: u64, row: usize) -> Result<(), usize> {
+    /// Puts a row in, unless one with its key is there: those two.
+    fn insert(&mut self, all: &[Column], hash: u64, row: usize) -> Result<(), [usize; 2]> {
         let mut place = self.place(hash);
         loop {
             let slot = self.slots[place];
@@ -104,14 +93,10 @@ impl Index {
                 self.slots[place] = hash << 32 | (row as u64 + 1);
                 return Ok(());
             }
-            if let Some(known) = Self::candidate(slot, hash) {
-                let mut columns = self.columns.iter().enumerate();
-                let same = |(number, column): (usize, &usize)| {
-                    all[*column].is_same(self.is_text(number), known, row)
-                };
-                if columns.all(same) {
-                    return Err(known);
-                }
+            let is_same =
+                |known| self.columns.iter().all(|column| all[*column].is_same(known, row));
+            if let Some(known) = Self::candidate(slot, hash).filter(|known| is_same(*known)) {
+                return Err([known, row]);
             }
             place = self.next(place);
         }
@@ -131,8 +116,8 @@ impl Index {
         for from in (0..count).step_by(CHUNK) {
             let hashes = &mut hashes[..CHUNK.min(count - from)];
             hashes.fill(1);
-            for key in keys {
-                hash_keys(key, from, hashes);
+            for (column, key) in self.columns.iter().zip(keys) {
+                all[*column].hash_keys(key, from, hashes);
             }
             for (slot, hash) in slots.iter_mut().zip(&*hashes) {
                 *slot = self.slots[self.place(*hash)];
@@ -141,8 +126,8 @@ impl Index {
             for ((place, hash), slot) in places.iter_mut().zip(&*hashes).zip(&slots) {
                 *place = self.seek(self.place(*hash), *slot, *hash);
             }
-            for (number, column) in self.columns.iter().enumerate() {
-                all[*column].touch(self.is_text(number), places.iter().map(|(_, row)| *row));
+            for column in &self.columns {
+                all[*column].touch(places.iter().map(|(_, row)| *row));
             }
             for (at, (place, hash)) in places.iter().zip(&*hashes).enumerate() {
                 found(from + at, self.resolve(all, keys, from + at, *hash, *place));
@@ -179,10 +164,8 @@ impl Index {
         (mut place, mut row): (usize, u32),
     ) -> u32 {
         while row != NO_ROW {
-            let mut parts = self.columns.iter().zip(keys).enumerate();
-            if parts.all(|(number, (column, key))| {
-                all[*column].equals(self.is_text(number), row as usize, key, at)
-            }) {
+            let mut parts = self.columns.iter().zip(keys);
+            if parts.all(|(column, key)| all[*column].equals(row as usize, key, at)) {
                 break;
             }
             place = self.next(place);
@@ -190,13 +173,6 @@ impl Index {
         }
         row
     }
-}
-
-/// An index, and what it met.
-pub struct Made {
-    pub index: Index,
-    /// The first two rows that have the same key; of such rows the first counts.
-    pub twice: Option<[usize; 2]>,
 }
 
 /// Takes the hash of a part of a key into that of the key.
@@ -234,38 +210,42 @@ fn bool_hash(value: bool) -> u64 {
     mix(0x00b0_0100_0000_0000 | u64::from(value))
 }
 
-/// Takes in the values of a column of keys from `from` on.
-fn hash_keys(key: &Vector<'_>, from: usize, hashes: &mut [u64]) {
-    match &key.data {
-        Data::Int { values, .. } => each(key, from, hashes, |at| int_hash(values[at])),
-        Data::Float(values) => each(key, from, hashes, |at| float_hash(values[at])),
-        Data::Text(values) => each(key, from, hashes, |at| bytes_hash(values[at].as_bytes())),
-        Data::Bool(bits) => each(key, from, hashes, |at| bool_hash(bits.get(at))),
-        // No column of a table has such values.
-        Data::Null | Data::Time(_) | Data::Interval(_) => hashes.fill(NO_KEY),
-    }
-}
-
 #[inline]
-fn each(key: &Vector<'_>, from: usize, hashes: &mut [u64], part: impl Fn(usize) -> u64) {
+fn each(key: &Vector<'_>, from: usize, hashes: &mut [u64], part: impl Fn(usize) -> Option<u64>) {
+    let part = |at| if key.is_valid(at) { part(at) } else { None };
     if key.constant {
-        let part = key.is_valid(0).then(|| part(0));
+        let part = part(0);
         hashes.iter_mut().for_each(|hash| take(hash, part));
         return;
     }
     for (at, hash) in hashes.iter_mut().enumerate() {
-        take(hash, key.is_valid(from + at).then(|| part(from + at)));
+        take(hash, part(from + at));
     }
+}
+
+/// The integer that a text is, written as integers are printed.
+#[inline]
+pub fn plain_int(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    match digits {
+        [b'0'] if digits.len() == text.len() => Some(0),
+        [b'1'..=b'9', ..] => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn bool_of(text: &str) -> Option<bool> {
+    let is = |word: &str| text.eq_ignore_ascii_case(word);
+    if is("true") { Some(true) } else { is("false").then_some(false) }
 }
 
 impl Column {
     /// Takes in the values of rows from `from` on.
-    fn hash(&self, as_text: bool, from: usize, hashes: &mut [u64]) {
+    fn hash(&self, from: usize, hashes: &mut [u64]) {
         for (at, hash) in hashes.iter_mut().enumerate() {
             let row = from + at;
             let part = match &self.values {
                 _ if self.is_null(row) => None,
-                _ if as_text => Some(bytes_hash(self.texts.get(row).as_bytes())),
                 Values::Text => Some(bytes_hash(self.texts.get(row).as_bytes())),
                 Values::Int(list) => Some(int_hash(i128::from(list[row]))),
                 Values::Float(list) => Some(float_hash(list[row])),
@@ -275,11 +255,37 @@ impl Column {
         }
     }
 
+    /// Takes in the values of a column of keys from `from` on.
+    fn hash_keys(&self, key: &Vector<'_>, from: usize, hashes: &mut [u64]) {
+        match (&key.data, &self.values) {
+            (Data::Int { values, .. }, _) => {
+                each(key, from, hashes, |at| Some(int_hash(values[at])));
+            }
+            (Data::Float(values), _) => {
+                each(key, from, hashes, |at| Some(float_hash(values[at])));
+            }
+            (Data::Bool(bits), _) => each(key, from, hashes, |at| Some(bool_hash(bits.get(at)))),
+            (Data::Text(values), Values::Text) => {
+                each(key, from, hashes, |at| Some(bytes_hash(values[at].as_bytes())));
+            }
+            (Data::Text(values), Values::Int(_)) => each(key, from, hashes, |at| {
+                values[at].parse().ok().map(|value: i64| int_hash(value.into()))
+            }),
+            (Data::Text(values), Values::Float(_)) => {
+                each(key, from, hashes, |at| values[at].parse().ok().map(float_hash));
+            }
+            (Data::Text(values), Values::Bool(_)) => {
+                each(key, from, hashes, |at| bool_of(&values[at]).map(bool_hash));
+            }
+            // No column of a table has such values.
+            (Data::Null | Data::Time(_) | Data::Interval(_), _) => hashes.fill(NO_KEY),
+        }
+    }
+
     /// Brings the values of rows near, all at once.
-    fn touch(&self, as_text: bool, rows: impl Iterator<Item = u32>) {
+    fn touch(&self, rows: impl Iterator<Item = u32>) {
         let rows = rows.filter(|row| *row != NO_ROW).map(|row| row as usize);
         let sum = match &self.values {
-            _ if as_text => self.texts.touch(rows),
             Values::Text => self.texts.touch(rows),
             Values::Int(list) => rows.fold(0, |sum, row| sum ^ list[row]),
             Values::Float(list) => rows.fold(0, |sum, row| sum ^ list[row].to_bits() as i64),
@@ -288,24 +294,24 @@ impl Column {
         std::hint::black_box(sum);
     }
 
-    /// Whether two rows have the same value, which is not NULL.
-    fn is_same(&self, as_text: bool, a: usize, b: usize) -> bool {
+    /// Whether two rows, which are not NULL, have the same text.
+    fn is_same(&self, a: usize, b: usize) -> bool {
         match &self.values {
-            _ if as_text => self.texts.get(a) == self.texts.get(b),
-            Values::Text => self.texts.get(a) == self.texts.get(b),
-            Values::Int(list) => list[a] == list[b],
-            Values::Float(list) => list[a] == list[b],
-            Values::Bool(list) => list[a] == list[b],
+            Values::Int(list) if self.is_plain() => list[a] == list[b],
+            _ => self.texts.get(a) == self.texts.get(b),
         }
     }
 
-    /// Whether a row, which is not NULL, has the value of a key, which is not NULL either.
+    /// Whether a row, which is not NULL, has the value of a key, which is not NULL either. A text is
+    /// compared with what stands in the file, whatever that looks like.
     #[inline]
-    fn equals(&self, as_text: bool, row: usize, key: &Vector<'_>, at: usize) -> bool {
+    fn equals(&self, row: usize, key: &Vector<'_>, at: usize) -> bool {
         let at = key.place(at);
         match (&self.values, &key.data) {
-            (Values::Text, Data::Text(keys)) => self.texts.get(row) == keys[at],
-            (_, Data::Text(keys)) => as_text && self.texts.get(row) == keys[at],
+            (Values::Int(list), Data::Text(keys)) if self.is_plain() => {
+                plain_int(&keys[at]) == Some(list[row])
+            }
+            (_, Data::Text(keys)) => self.texts.get(row) == keys[at],
             (Values::Int(list), Data::Int { values, .. }) => i128::from(list[row]) == values[at],
             (Values::Int(list), Data::Float(values)) => {
                 key::whole(values[at]) == Some(i128::from(list[row]))
@@ -316,6 +322,21 @@ impl Column {
             (Values::Float(list), Data::Float(values)) => list[row] == values[at],
             (Values::Bool(list), Data::Bool(bits)) => list[row] == bits.get(at),
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_as_they_are_printed() {
+        for value in [0, 1, -1, 10, -10, i64::MAX, i64::MIN] {
+            assert_eq!(plain_int(&value.to_string()), Some(value));
+        }
+        for text in ["", "-", "-0", "+1", "01", "-01", "1.0", " 1", "1 ", "9223372036854775808"] {
+            assert_eq!(plain_int(text), None, "{text}");
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::plan::{Column, TableJoin};
 use crate::points::{OneSeries, Points};
 use crate::series::SeriesValues;
 use crate::statement::SeriesInfo;
-use crate::vector::{Data, Vector};
+use crate::vector::Vector;
 
 /// What a series' [`SeriesInfo::row`] tells: nothing yet, that there is no row, or a row.
 const UNKNOWN: u32 = 0;
@@ -27,11 +27,10 @@ fn row_of(noted: u32) -> u32 {
 pub struct Lookup {
     table: Arc<Table>,
     generation: u64,
-    /// Where the columns of the key stand in the table.
-    key_columns: Vec<usize>,
     /// Where the columns that the statement reads stand there.
     columns: Vec<Option<usize>>,
-    indexes: Vec<(u64, Arc<Index>)>,
+    /// None where a column of the key is missing.
+    index: Option<Arc<Index>>,
     /// Rows of the table, by row of the batch at hand; those that were not looked up say nothing.
     rows: Vec<u32>,
 }
@@ -60,10 +59,10 @@ impl Lookup {
         }
         self.generation = generation;
         self.table = join.source.table();
-        let keys = join.key_columns.iter().filter_map(|name| self.table.column(name));
-        self.key_columns = keys.collect();
+        let keys = join.key_columns.iter().map(|name| self.table.column(name));
+        let keys: Option<Vec<usize>> = keys.collect();
+        self.index = keys.and_then(|keys| self.table.index(&keys).ok());
         self.columns = join.columns.iter().map(|column| self.table.column(&column.of)).collect();
-        self.indexes.clear();
         true
     }
 
@@ -128,8 +127,8 @@ impl Lookup {
         let keys = join.keys.iter().map(|key| eval::eval(key, &frame, cx));
         let keys: Vec<Vector<'_>> = keys.collect();
         let mut row = NO_ROW;
-        if let Some(index) = self.index(&keys) {
-            self.table.find(&index, &keys, 1, |_, found| row = found);
+        if let Some(index) = &self.index {
+            self.table.find(index, &keys, 1, |_, found| row = found);
         }
         if let Some(info) = series.value_mut(index) {
             info.row = noted(row);
@@ -140,29 +139,11 @@ impl Lookup {
     fn find_each(&mut self, join: &TableJoin, points: &Points<'_>, cx: &mut Context) {
         let keys = join.keys.iter().map(|key| eval::eval(key, points, cx));
         let keys: Vec<Vector<'_>> = keys.collect();
-        match self.index(&keys) {
-            Some(index) => self.table.find(&index, &keys, points.rows.len(), |place, row| {
+        match &self.index {
+            Some(index) => self.table.find(index, &keys, points.rows.len(), |place, row| {
                 self.rows[points.rows[place] as usize] = row;
             }),
             None => points.rows.iter().for_each(|at| self.rows[*at as usize] = NO_ROW),
         }
-    }
-
-    /// The index for values of these kinds: a text is compared with what stands in the file, whatever
-    /// that looks like.
-    fn index(&mut self, keys: &[Vector<'_>]) -> Option<Arc<Index>> {
-        if self.key_columns.len() != keys.len() {
-            return None;
-        }
-        let text =
-            |(at, key): (usize, &Vector<'_>)| u64::from(matches!(key.data, Data::Text(_))) << at;
-        let texts: u64 = keys.iter().enumerate().map(text).sum();
-        let as_text = texts & self.table.all_text(&self.key_columns);
-        if let Some((_, index)) = self.indexes.iter().find(|(known, _)| *known == as_text) {
-            return Some(Arc::clone(index));
-        }
-        let index = self.table.index(&self.key_columns, as_text).ok()?;
-        self.indexes.push((as_text, Arc::clone(&index)));
-        Some(index)
     }
 }

@@ -68,44 +68,77 @@ fn float(random: &mut Random) -> f64 {
     if random.below(3) == 0 { random.below(60) as f64 / 4.0 } else { random.of(&FLOATS) }
 }
 
-/// A column as a file may give it, with its cells.
-fn column(random: &mut Random, rows: usize) -> (Column, Vec<Cell<'static>>, Vec<String>) {
-    let is_there: Vec<bool> = (0..rows).map(|_| random.below(8) > 0).collect();
-    let (mut cells, mut written, mut texts) = (Vec::new(), Vec::new(), Texts::default());
+/// A cell, and how it is written; nothing where it is NULL.
+type Written = Option<(Cell<'static>, String)>;
+
+/// The cells of a column as a file may give it.
+fn cells(random: &mut Random, rows: usize) -> Vec<Written> {
     let kind = random.below(4);
-    let (mut ints, mut floats, mut bools) = (Vec::new(), Vec::new(), Vec::new());
-    for is_there in &is_there {
-        let (cell, as_text) = match kind {
-            0 => {
-                let value = i64::try_from(int(random)).unwrap_or(7);
-                ints.push(value);
-                (Cell::Int(value.into(), false), value.to_string())
-            }
-            1 => {
-                let value = float(random);
-                floats.push(value);
-                (Cell::Float(value), format!("{value:?}"))
-            }
-            2 => {
-                let value = random.below(2) == 1;
-                bools.push(value);
-                (Cell::Bool(value), value.to_string())
-            }
-            _ => (Cell::Text(""), text(random)),
-        };
-        let as_text = if *is_there { as_text } else { String::new() };
-        texts.push(&as_text);
-        written.push(as_text);
-        cells.push(if *is_there { cell } else { Cell::Null });
-    }
-    let values = match kind {
-        0 => Values::Int(ints),
-        1 => Values::Float(floats),
-        2 => Values::Bool(bools),
+    let cell = |random: &mut Random| match kind {
+        0 => {
+            let value = i64::try_from(int(random)).unwrap_or(7);
+            // Nothing but an integer that is printed otherwise keeps the texts of a column.
+            let sign = if value == 0 && random.below(9) == 0 { "-" } else { "" };
+            (Cell::Int(value.into(), false), format!("{sign}{value}"))
+        }
+        1 => {
+            let value = float(random);
+            let places = if random.below(4) == 0 { "0" } else { "" };
+            let text = format!("{value:?}");
+            let is_long = text.contains(['e', 'E']);
+            (Cell::Float(value), if is_long { text } else { text + places })
+        }
+        2 => {
+            let value = random.below(2) == 1;
+            let text = value.to_string();
+            (Cell::Bool(value), if random.below(4) == 0 { text.to_uppercase() } else { text })
+        }
+        _ => (Cell::Text(""), text(random)),
+    };
+    (0..rows).map(|_| (random.below(8) > 0).then(|| cell(random))).collect()
+}
+
+/// A column of a table with such cells.
+fn column(cells: &[Written]) -> Column {
+    let mut texts = Texts::default();
+    cells.iter().for_each(|cell| texts.push(cell.as_ref().map_or("", |(_, text)| text)));
+    let values = |of: fn(&Cell<'_>) -> f64| {
+        let value = |cell: &Written| cell.as_ref().map_or(0.0, |(cell, _)| of(cell));
+        cells.iter().map(value).collect::<Vec<f64>>()
+    };
+    let int = |cell: &Written| match cell {
+        Some((Cell::Int(value, _), _)) => *value as i64,
+        _ => 0,
+    };
+    let float = |cell: &Cell<'_>| if let Cell::Float(value) = cell { *value } else { 0.0 };
+    let is_true = |cell: &Cell<'_>| f64::from(u8::from(matches!(cell, Cell::Bool(true))));
+    let values = match cells.iter().flatten().next() {
+        Some((Cell::Int(..), _)) => Values::Int(cells.iter().map(int).collect()),
+        Some((Cell::Float(_), _)) => Values::Float(values(float)),
+        Some((Cell::Bool(_), _)) => {
+            Values::Bool(values(is_true).into_iter().map(|is| is > 0.0).collect())
+        }
         _ => Values::Text,
     };
-    let valid = is_there.contains(&false).then(|| Bits::of(rows, |row| is_there[row]));
-    (Column { name: String::new(), values, texts, valid }, cells, written)
+    let has_null = cells.iter().any(Option::is_none);
+    let valid = has_null.then(|| Bits::of(cells.len(), |row| cells[row].is_some()));
+    let mut column = Column { name: String::new(), values, texts, valid };
+    column.pack(true);
+    column
+}
+
+/// Whether a key is in a row: a text is compared with what is written, a number with the number.
+fn is_equal(key: Cell<'_>, cell: &Written) -> bool {
+    let bytes = |cell| {
+        let mut bytes = Vec::new();
+        key::write_equal(&mut bytes, cell).then_some(bytes)
+    };
+    match (key, cell) {
+        (_, None) => false,
+        (Cell::Text(text), Some((_, written))) => text == written,
+        (_, Some((Cell::Text(_), _))) => false,
+        (key, Some((cell, _))) => bytes(key).is_some_and(|key| bytes(*cell) == Some(key)),
+    }
 }
 
 /// Values that points are looked up by.
@@ -149,56 +182,52 @@ fn keys(random: &mut Random, count: usize) -> Vector<'static> {
 #[test]
 fn it_finds_what_a_look_at_each_row_finds() {
     let mut random = Random(1);
-    let (mut found, mut doubles) = (0, 0);
+    let (mut found, mut doubles, mut plain) = (0, 0, 0);
     for round in 0..1500 {
         let rows = random.of(&[0, 1, 2, 10, 70, 300]);
-        let made: Vec<_> = (0..1 + random.below(3)).map(|_| column(&mut random, rows)).collect();
+        let mut made: Vec<_> = (0..1 + random.below(3)).map(|_| cells(&mut random, rows)).collect();
+        let columns: Vec<usize> = (0..made.len()).collect();
+        let texts = |made: &[Vec<Written>], row: usize| -> Option<Vec<String>> {
+            made.iter().map(|cells| Some(cells[row].as_ref()?.1.clone())).collect()
+        };
+        let keys_of: Vec<_> = (0..rows).map(|row| texts(&made, row)).collect();
+        let first = |row: usize| keys_of.iter().position(|key| *key == keys_of[row]);
+        let is_double = |row: usize| keys_of[row].is_some() && first(row) != Some(row);
+        let twice = (0..rows).find(|row| is_double(*row));
+        let all: Vec<Column> = made.iter().map(|cells| column(cells)).collect();
+        let refused = Index::make(&all, &columns, rows).err();
+        let expected = twice.map(|row| [first(row).unwrap(), row]);
+        assert_eq!(refused, expected, "round {round}");
+        doubles += usize::from(refused.is_some());
+        for cells in &mut made {
+            let mut row = 0;
+            cells.retain(|_| {
+                row += 1;
+                !is_double(row - 1)
+            });
+        }
+        let rows = made[0].len();
+        let all: Vec<Column> = made.iter().map(|cells| column(cells)).collect();
+        plain += all.iter().filter(|column| column.is_plain()).count();
+        let index = Index::make(&all, &columns, rows).unwrap();
         let count = random.of(&[1, 5, 256, 300]);
         let wanted: Vec<Vector<'_>> = made.iter().map(|_| keys(&mut random, count)).collect();
-        // As a lookup has it: texts are compared with texts.
-        let is_text = |at: usize| matches!(wanted[at].data, Data::Text(_));
-        let as_text = (0..made.len())
-            .filter(|at| is_text(*at) && !matches!(made[*at].0.values, Values::Text))
-            .fold(0, |mask, at| mask | 1 << at);
-        let mut all = Vec::new();
-        let mut bytes: Vec<Option<Vec<u8>>> = vec![Some(Vec::new()); rows];
-        for (at, (column, cells, written)) in made.into_iter().enumerate() {
-            for row in 0..rows {
-                let cell = match cells[row] {
-                    Cell::Null => Cell::Null,
-                    _ if as_text >> at & 1 == 1 => Cell::Text(&written[row]),
-                    Cell::Text(_) => Cell::Text(&written[row]),
-                    cell => cell,
-                };
-                bytes[row] = bytes[row]
-                    .take()
-                    .and_then(|mut key| key::write_equal(&mut key, cell).then_some(key));
-            }
-            all.push(column);
-        }
-        let columns: Vec<usize> = (0..all.len()).collect();
-        let made = Index::make(&all, &columns, as_text, rows);
-        let row_of = |key: &Vec<u8>| bytes.iter().position(|known| known.as_ref() == Some(key));
-        let twice = (0..rows).find_map(|row| {
-            let first = row_of(bytes[row].as_ref()?)?;
-            (first < row).then_some([first, row])
-        });
-        assert_eq!(made.twice, twice, "round {round}");
-        doubles += usize::from(twice.is_some());
         let mut at = 0;
-        made.index.find(&all, &wanted, count, |place, row| {
+        index.find(&all, &wanted, count, |place, row| {
             assert_eq!(place, at);
             at += 1;
-            let mut key = Vec::new();
-            let is_key = wanted.iter().all(|part| key::write_equal(&mut key, part.cell(place)));
-            let expected = if is_key { row_of(&key) } else { None };
-            let expected = expected.map_or(NO_ROW, |row| row as u32);
+            let is_row = |row: &usize| {
+                let mut parts = wanted.iter().zip(&made);
+                parts.all(|(key, cells)| is_equal(key.cell(place), &cells[*row]))
+            };
+            let expected = (0..rows).find(is_row).map_or(NO_ROW, |row| row as u32);
             assert_eq!(row, expected, "round {round}, key {place}");
             found += usize::from(row != NO_ROW);
         });
         assert_eq!(at, count);
     }
     assert!(found > 5000 && doubles > 200, "{found} keys had rows, {doubles} tables doubles");
+    assert!(plain > 200, "{plain} columns of integers without texts");
 }
 
 /// The lower halves of the hashes of some integers are equal.
@@ -223,11 +252,29 @@ fn equal_hashes_are_no_equal_keys() {
             let len = rows.len();
             let (values, texts) = (Values::Int(rows), Texts::default());
             let column = Column { name: String::new(), values, texts, valid: None };
-            let made = Index::make(std::slice::from_ref(&column), &[0], 0, len);
+            let index = Index::make(std::slice::from_ref(&column), &[0], len).unwrap();
             let mut found = Vec::new();
-            made.index.find(&[column], &[vector(&[a, b])], 2, |_, row| found.push(row));
-            assert_eq!((made.twice, found), (None, expected.to_vec()), "{a}, {b}");
+            index.find(&[column], &[vector(&[a, b])], 2, |_, row| found.push(row));
+            assert_eq!(found, expected.to_vec(), "{a}, {b}");
         }
+    }
+}
+
+#[test]
+fn equal_texts_stand_there_once() {
+    for (different, packs) in [(1, true), (7, true), (1000, true), (49_999, true), (50_001, false)]
+    {
+        let text = |row: usize| format!("text {}", row % different);
+        let rows = 100_000;
+        let (mut texts, mut plain) = (Texts::default(), Texts::default());
+        for row in 0..rows {
+            texts.push(&text(row));
+            plain.push(&text(row));
+        }
+        texts.pack();
+        assert_eq!(texts.len(), rows);
+        assert!((0..rows).all(|row| texts.get(row) == text(row)), "{different}");
+        assert_eq!(texts.byte_size() < plain.byte_size(), packs, "{different}");
     }
 }
 
@@ -242,7 +289,7 @@ fn a_row_costs_fourteen_bytes_whatever_its_key_is() {
     for values in [Values::Text, Values::Int((0..rows as i64).collect())] {
         let table = Table::new(vec![column(values)], rows);
         let before = table.byte_size();
-        table.index(&[0], 0).unwrap();
+        table.index(&[0]).unwrap();
         let size = table.byte_size() - before;
         assert!((14 * rows..14 * rows + 64).contains(&size), "{size} bytes");
     }

@@ -46,8 +46,8 @@ impl Building {
     }
 
     /// The column. Where kinds are mixed it is text.
-    fn finish(self, keeps_texts: bool) -> Column {
-        let Building { name, mut texts, is_there, met } = self;
+    fn finish(self, is_key: bool) -> Column {
+        let Building { name, texts, is_there, met } = self;
         let rows = 0..texts.len();
         let values = match met {
             met::INT => Values::Int(rows.map(|row| texts.get(row).parse().unwrap_or(0)).collect()),
@@ -59,12 +59,11 @@ impl Building {
             }
             _ => Values::Text,
         };
-        if !matches!(values, Values::Text) && !keeps_texts {
-            texts = Texts::default();
-        }
         let valid = is_there.contains(&false);
         let valid = valid.then(|| Bits::of(is_there.len(), |row| is_there[row]));
-        Column { name, values, texts, valid }
+        let mut column = Column { name, values, texts, valid };
+        column.pack(is_key);
+        column
     }
 }
 
@@ -100,8 +99,8 @@ pub fn read(bytes: &[u8], format: Format, keys: &[&str]) -> Result<Table, String
         Format::Json => json(bytes)?,
     };
     let finish = |column: Building| {
-        let keeps_texts = keys.contains(&column.name.as_str());
-        column.finish(keeps_texts)
+        let is_key = keys.contains(&column.name.as_str());
+        column.finish(is_key)
     };
     Ok(Table::new(columns.into_iter().map(finish).collect(), rows))
 }

@@ -1,9 +1,9 @@
 //! The file of a table, and the table that was read last.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
@@ -28,8 +28,8 @@ headwater_plugin_api::choice! {
 headwater_plugin_api::config! {
     /// A table that points are joined to.
     pub struct TableOptions {
-        /// The file. It is read again when it changes; a bad one is reported, and the table stays as it
-        /// was.
+        /// The file. It is read again when it changes, or when another one takes its place (a pipe then
+        /// only); a bad one is reported, and the table stays as it was.
         pub file: String = String::new(),
         /// How it is written: "csv", "json", or "auto" for what the name's end says.
         pub format: TableFormat = TableFormat::Auto,
@@ -50,13 +50,22 @@ struct Version {
 }
 
 impl Version {
-    fn of(path: &Path) -> std::io::Result<Self> {
-        let meta = fs::metadata(path)?;
-        Ok(Version {
+    /// Of a pipe there is one version only.
+    fn of(meta: &Metadata) -> Self {
+        let is_file = meta.is_file();
+        let (size, changed) = (meta.size(), (meta.mtime(), meta.mtime_nsec()));
+        Version {
             device: meta.dev(),
             inode: meta.ino(),
-            size: meta.size(),
-            changed: (meta.mtime(), meta.mtime_nsec()),
+            size: if is_file { size } else { 0 },
+            changed: if is_file { changed } else { (0, 0) },
+        }
+    }
+
+    /// Whether it is the same file with other contents.
+    fn is_rewritten(self, last: Option<Version>) -> bool {
+        last.is_some_and(|last| {
+            last != self && (last.device, last.inode) == (self.device, self.inode)
         })
     }
 }
@@ -86,13 +95,24 @@ pub struct TableSource {
 
 #[derive(Debug, Default)]
 struct Watch {
+    /// Of the file that was read last.
+    read: Option<Version>,
     /// Of the file that was looked at last.
     seen: Option<Version>,
     /// When it was looked at, nanoseconds.
     looked: Option<i64>,
     /// A problem with looking was told.
     told: bool,
-    reading: Option<JoinHandle<Result<Table, String>>>,
+    reading: Option<JoinHandle<Result<Table, Failure>>>,
+}
+
+/// Why there is no new table.
+#[derive(Debug)]
+enum Failure {
+    /// What is wrong with the file.
+    Bad(String),
+    /// Somebody wrote into it meanwhile.
+    Changed,
 }
 
 /// What came of a look at the file.
@@ -202,26 +222,35 @@ impl TableSource {
     /// What is wrong with it.
     pub fn load(&self) -> Result<(), String> {
         let version = self.version()?;
-        let table = self.reading().read()?;
+        let changed = || format!("{}: it was written while it was read", self.path.display());
+        let table = self.reading().read().map_err(|failure| match failure {
+            Failure::Bad(error) => error,
+            Failure::Changed => changed(),
+        })?;
         self.put(table);
         let mut watch = lock(&self.watch);
-        watch.seen = Some(version);
+        (watch.read, watch.seen) = (Some(version), Some(version));
         Ok(())
     }
 
     /// Looks at the file if it is time to, and takes what was read meanwhile.
     pub fn look(&self, now: i64) -> Option<News> {
         let mut watch = lock(&self.watch);
+        let watch = &mut *watch;
         if let Some(reading) = watch.reading.take_if(|reading| reading.is_finished()) {
-            let read = reading.join().unwrap_or_else(|_| Err("reading it failed".to_owned()));
-            return Some(match read {
+            let failed = || Err(Failure::Bad("reading it failed".to_owned()));
+            match reading.join().unwrap_or_else(|_| failed()) {
                 Ok(table) => {
                     let rows = table.len();
                     self.put(table);
-                    News::Changed(format!("table `{}` was read again: {rows} rows", self.name))
+                    let name = &self.name;
+                    return Some(News::Changed(format!(
+                        "table `{name}` was read again: {rows} rows"
+                    )));
                 }
-                Err(error) => News::Bad(self.bad(&error)),
-            });
+                Err(Failure::Bad(error)) => return Some(News::Bad(self.bad(&error))),
+                Err(Failure::Changed) => watch.read = None,
+            }
         }
         let is_time =
             watch.looked.is_none_or(|last| now < last || now.saturating_sub(last) >= Self::LOOK_NS);
@@ -233,21 +262,24 @@ impl TableSource {
             Ok(version) => version,
             // It may be on its way to its place.
             Err(error) => {
-                watch.seen = None;
+                (watch.read, watch.seen) = (None, None);
                 let is_new = !std::mem::replace(&mut watch.told, true);
                 return is_new.then(|| News::Bad(self.bad(&error)));
             }
         };
         watch.told = false;
-        if watch.seen == Some(version) {
+        let is_rewritten = version.is_rewritten(watch.seen.replace(version));
+        // Who writes into it may not be ready.
+        if watch.read == Some(version) || is_rewritten {
             return None;
         }
-        watch.seen = Some(version);
         let reading = self.reading();
         match Builder::new().name("sql-table".to_owned()).spawn(move || reading.read()) {
-            Ok(thread) => watch.reading = Some(thread),
+            Ok(thread) => {
+                watch.reading = Some(thread);
+                watch.read = Some(version);
+            }
             Err(error) => {
-                watch.seen = None;
                 return Some(News::Bad(self.bad(&format!("no thread can be started: {error}"))));
             }
         }
@@ -269,7 +301,9 @@ impl TableSource {
     }
 
     fn version(&self) -> Result<Version, String> {
-        Version::of(&self.path).map_err(|error| format!("{}: {error}", self.path.display()))
+        let meta = fs::metadata(&self.path);
+        let meta = meta.map_err(|error| format!("{}: {error}", self.path.display()))?;
+        Ok(Version::of(&meta))
     }
 
     fn reading(&self) -> Reading {
@@ -278,7 +312,6 @@ impl TableSource {
             format: self.format,
             max_size: self.max_size,
             needs: lock(&self.needs).clone(),
-            indexed: self.table().indexed_names(),
         }
     }
 }
@@ -289,29 +322,34 @@ struct Reading {
     format: Format,
     max_size: u64,
     needs: Needs,
-    /// Indexes of the table before it, which will be wanted again.
-    indexed: Vec<(Vec<String>, u64)>,
 }
 
 impl Reading {
-    fn read(&self) -> Result<Table, String> {
-        let path = self.path.display();
-        self.table().map_err(|error| format!("{path}: {error}"))
+    fn read(&self) -> Result<Table, Failure> {
+        let bad = |error: String| Failure::Bad(format!("{}: {error}", self.path.display()));
+        let bytes =
+            self.bytes().map_err(|error| bad(error.to_string()))?.ok_or(Failure::Changed)?;
+        if bytes.len() as u64 > self.max_size {
+            let most = self.max_size;
+            let sentence = format!("it has more than {most} bytes; if that is meant, set max_size");
+            return Err(bad(sentence));
+        }
+        self.table(&bytes).map_err(bad)
     }
 
-    fn table(&self) -> Result<Table, String> {
+    /// What stands in the file, up to one byte more than is allowed; none if it changed meanwhile.
+    fn bytes(&self) -> std::io::Result<Option<Vec<u8>>> {
+        let mut file = File::open(&self.path)?;
+        let before = Version::of(&file.metadata()?);
         let mut bytes = Vec::new();
-        let file = File::open(&self.path).map_err(|error| error.to_string())?;
         let most = self.max_size.saturating_add(1);
-        file.take(most).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-        if bytes.len() as u64 > self.max_size {
-            return Err(format!(
-                "it has more than {} bytes; if that is meant, set max_size",
-                self.max_size
-            ));
-        }
+        file.by_ref().take(most).read_to_end(&mut bytes)?;
+        Ok((Version::of(&file.metadata()?) == before).then_some(bytes))
+    }
+
+    fn table(&self, bytes: &[u8]) -> Result<Table, String> {
         let keys: Vec<&str> = self.needs.keys.iter().flatten().map(String::as_str).collect();
-        let table = read(&bytes, self.format, &keys)?;
+        let table = read(bytes, self.format, &keys)?;
         for column in &self.needs.columns {
             if table.column(column).is_none() {
                 return Err(missing(&table, column));
@@ -319,7 +357,7 @@ impl Reading {
         }
         for key in &self.needs.keys {
             let columns: Vec<usize> = key.iter().filter_map(|name| table.column(name)).collect();
-            table.index(&columns, table.all_text(&columns)).map_err(|[first, second]| {
+            table.index(&columns).map_err(|[first, second]| {
                 let text = columns.iter().map(|column| table.text(*column, second));
                 format!(
                     "rows {} and {} have the same {}: {}; each key may stand there once",
@@ -329,12 +367,6 @@ impl Reading {
                     text.collect::<Vec<_>>().join(", ")
                 )
             })?;
-        }
-        for (names, as_text) in &self.indexed {
-            let columns: Vec<usize> = names.iter().filter_map(|name| table.column(name)).collect();
-            if columns.len() == names.len() {
-                let _ = table.index(&columns, as_text & table.all_text(&columns));
-            }
         }
         Ok(table)
     }

@@ -1,6 +1,7 @@
 //! Joins with tables.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -23,6 +24,14 @@ impl File {
     fn write(&self, text: &str) {
         let beside = self.0.with_extension("new");
         fs::write(&beside, text).unwrap();
+        fs::rename(&beside, &self.0).unwrap();
+    }
+
+    /// Puts a pipe in its place.
+    fn pipe(&self) {
+        let beside = self.0.with_extension("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&beside).status().unwrap();
+        assert!(made.success());
         fs::rename(&beside, &self.0).unwrap();
     }
 
@@ -234,6 +243,65 @@ fn a_reload_under_load_loses_and_repeats_nothing() {
         }
         assert_eq!(s.metric("tables_read"), version as u64);
     }
+}
+
+/// A pipe says when its reader reads, and how long.
+#[test]
+fn points_pass_while_a_table_is_read() {
+    let file = File::new("csv", "name,version\na,0\n");
+    let query = "SELECT c.v, h.version FROM cpu c JOIN hosts h ON c.host = h.name";
+    let mut s = with(&file, "", query);
+    s.tick(1);
+    file.pipe();
+    s.tick(2);
+    // Its other end is there now, or else this would wait.
+    let mut pipe = fs::OpenOptions::new().write(true).open(&file.0).unwrap();
+    pipe.write_all(b"name,version\n").unwrap();
+    for now in 3..1000 {
+        let rows = s.feed(now, &["cpu,host=a v=1 0"]);
+        assert_eq!(rows, ["cpu_sql v=1,version=0i 0"]);
+        s.tick(now);
+        assert_eq!((s.metric("tables_read"), s.metric("tables_bad")), (0, 0));
+    }
+    pipe.write_all(b"a,1\n").unwrap();
+    drop(pipe);
+    let mut now = 1000;
+    while s.metric("tables_read") == 0 {
+        s.tick(now);
+    }
+    assert_eq!(s.feed(now, &["cpu,host=a v=1 0"]), ["cpu_sql v=1,version=1i 0"]);
+    // It is not read again, but a file in its place is.
+    for _ in 0..10 {
+        now += 1;
+        s.tick(now);
+    }
+    file.write("name,version\na,2\n");
+    read_again(&mut s, &mut now);
+    assert_eq!(s.feed(now, &["cpu,host=a v=1 0"]), ["cpu_sql v=1,version=2i 0"]);
+    assert_eq!((s.metric("tables_read"), s.metric("tables_bad")), (2, 0));
+}
+
+#[test]
+fn who_writes_into_a_table_in_place_is_waited_for() {
+    let file = File::new("csv", "name,version\na,0\n");
+    let query = "SELECT c.v, h.version FROM cpu c JOIN hosts h ON c.host = h.name";
+    let mut s = with(&file, "", query);
+    let mut now = 1;
+    s.tick(now);
+    let mut text = "name,version\n".to_owned();
+    for row in 0..20 {
+        fs::write(&file.0, &text).unwrap();
+        text += &format!("b{row},1\n");
+        now += 1;
+        s.tick(now);
+        assert_eq!(s.feed(now, &["cpu,host=a v=1 0"]), ["cpu_sql v=1,version=0i 0"]);
+    }
+    fs::write(&file.0, text + "a,1\n").unwrap();
+    now += 1;
+    s.tick(now);
+    read_again(&mut s, &mut now);
+    assert_eq!(s.feed(now, &["cpu,host=a v=1 0"]), ["cpu_sql v=1,version=1i 0"]);
+    assert_eq!((s.metric("tables_read"), s.metric("tables_bad")), (1, 0));
 }
 
 #[test]
