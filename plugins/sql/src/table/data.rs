@@ -23,6 +23,11 @@ impl Texts {
     /// Most bytes of the texts of a column.
     pub const MAX: usize = u32::MAX as usize;
 
+    /// Room for so many rows with so many bytes in all.
+    pub fn with_capacity(rows: usize, bytes: usize) -> Self {
+        Texts { text: String::with_capacity(bytes), ends: Vec::with_capacity(rows) }
+    }
+
     pub fn push(&mut self, text: &str) {
         self.text.push_str(text);
         self.ends.push(self.text.len() as u32);
@@ -68,8 +73,27 @@ impl Texts {
 pub enum Values {
     Text,
     Int(Vec<i64>),
+    /// Integers of which some are above those of 64 bits with a sign.
+    Wide(Vec<i128>),
     Float(Vec<f64>),
     Bool(Vec<bool>),
+}
+
+impl Values {
+    /// Integers with one more. One that needs more than 64 bits with a sign makes all of them wide.
+    #[inline]
+    pub fn with_integer(mut self, value: i128) -> Values {
+        match (&mut self, i64::try_from(value)) {
+            (Values::Int(list), Ok(value)) => list.push(value),
+            (Values::Int(list), Err(_)) => {
+                let list = list.iter().map(|value| i128::from(*value)).chain([value]);
+                return Values::Wide(list.collect());
+            }
+            (Values::Wide(list), _) => list.push(value),
+            _ => {}
+        }
+        self
+    }
 }
 
 /// A column of a table.
@@ -92,6 +116,7 @@ impl Column {
         let values = match &self.values {
             Values::Text => 0,
             Values::Int(list) => list.capacity() * 8,
+            Values::Wide(list) => list.capacity() * 16,
             Values::Float(list) => list.capacity() * 8,
             Values::Bool(list) => list.capacity(),
         };
@@ -114,6 +139,10 @@ impl Column {
                     .iter()
                     .map(|row| place(row).map_or(0, |row| i128::from(list[row])))
                     .collect(),
+                unsigned: false,
+            },
+            Values::Wide(list) => Data::Int {
+                values: rows.iter().map(|row| place(row).map_or(0, |row| list[row])).collect(),
                 unsigned: false,
             },
             Values::Float(list) => Data::Float(

@@ -268,6 +268,7 @@ impl Column {
                 _ if as_text => Some(bytes_hash(self.texts.get(row).as_bytes())),
                 Values::Text => Some(bytes_hash(self.texts.get(row).as_bytes())),
                 Values::Int(list) => Some(int_hash(i128::from(list[row]))),
+                Values::Wide(list) => Some(int_hash(list[row])),
                 Values::Float(list) => Some(float_hash(list[row])),
                 Values::Bool(list) => Some(bool_hash(list[row])),
             };
@@ -282,6 +283,7 @@ impl Column {
             _ if as_text => self.texts.touch(rows),
             Values::Text => self.texts.touch(rows),
             Values::Int(list) => rows.fold(0, |sum, row| sum ^ list[row]),
+            Values::Wide(list) => rows.fold(0, |sum, row| sum ^ list[row] as i64),
             Values::Float(list) => rows.fold(0, |sum, row| sum ^ list[row].to_bits() as i64),
             Values::Bool(list) => rows.fold(0, |sum, row| sum ^ i64::from(list[row])),
         };
@@ -294,6 +296,7 @@ impl Column {
             _ if as_text => self.texts.get(a) == self.texts.get(b),
             Values::Text => self.texts.get(a) == self.texts.get(b),
             Values::Int(list) => list[a] == list[b],
+            Values::Wide(list) => list[a] == list[b],
             Values::Float(list) => list[a] == list[b],
             Values::Bool(list) => list[a] == list[b],
         }
@@ -310,6 +313,8 @@ impl Column {
             (Values::Int(list), Data::Float(values)) => {
                 key::whole(values[at]) == Some(i128::from(list[row]))
             }
+            (Values::Wide(list), Data::Int { values, .. }) => list[row] == values[at],
+            (Values::Wide(list), Data::Float(values)) => key::whole(values[at]) == Some(list[row]),
             (Values::Float(list), Data::Int { values, .. }) => {
                 key::whole(list[row]) == Some(values[at])
             }

@@ -73,13 +73,13 @@ fn column(random: &mut Random, rows: usize) -> (Column, Vec<Cell<'static>>, Vec<
     let is_there: Vec<bool> = (0..rows).map(|_| random.below(8) > 0).collect();
     let (mut cells, mut written, mut texts) = (Vec::new(), Vec::new(), Texts::default());
     let kind = random.below(4);
-    let (mut ints, mut floats, mut bools) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ints, mut floats, mut bools) = (Values::Int(Vec::new()), Vec::new(), Vec::new());
     for is_there in &is_there {
         let (cell, as_text) = match kind {
             0 => {
-                let value = i64::try_from(int(random)).unwrap_or(7);
-                ints.push(value);
-                (Cell::Int(value.into(), false), value.to_string())
+                let value = int(random);
+                ints = ints.with_integer(value);
+                (Cell::Int(value, false), value.to_string())
             }
             1 => {
                 let value = float(random);
@@ -99,7 +99,7 @@ fn column(random: &mut Random, rows: usize) -> (Column, Vec<Cell<'static>>, Vec<
         cells.push(if *is_there { cell } else { Cell::Null });
     }
     let values = match kind {
-        0 => Values::Int(ints),
+        0 => ints,
         1 => Values::Float(floats),
         2 => Values::Bool(bools),
         _ => Values::Text,

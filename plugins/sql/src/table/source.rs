@@ -1,7 +1,6 @@
 //! The file of a table, and the table that was read last.
 
 use std::fs::{self, File};
-use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,8 +32,9 @@ headwater_plugin_api::config! {
         pub file: String = String::new(),
         /// How it is written: "csv", "json", or "auto" for what the name's end says.
         pub format: TableFormat = TableFormat::Auto,
-        /// What stands between the cells of CSV; a tab for files that end in `.tsv`.
-        pub separator: char = ',',
+        /// What stands between the cells of CSV. Without it a tab for files that end in `.tsv`, else the comma, semicolon,
+        /// tab or bar that the header has most of.
+        pub separator: Option<char> = None,
         /// The largest file that is read.
         pub max_size: Size = Size::mib(64),
     }
@@ -125,11 +125,11 @@ impl TableSource {
         let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
         let is = |known: &str| end.eq_ignore_ascii_case(known);
         let separator = match options.separator {
-            ',' if is("tsv") => b'\t',
-            separator if separator.is_ascii() && !matches!(separator, '"' | '\n' | '\r') => {
-                separator as u8
+            None => is("tsv").then_some(b'\t'),
+            Some(separator) if separator.is_ascii() && !matches!(separator, '"' | '\n' | '\r') => {
+                Some(separator as u8)
             }
-            other => {
+            Some(other) => {
                 return Err(wrong(
                     "separator",
                     format!("{other:?} cannot stand between cells; expected one ASCII character"),
@@ -300,18 +300,9 @@ impl Reading {
     }
 
     fn table(&self) -> Result<Table, String> {
-        let mut bytes = Vec::new();
         let file = File::open(&self.path).map_err(|error| error.to_string())?;
-        let most = self.max_size.saturating_add(1);
-        file.take(most).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-        if bytes.len() as u64 > self.max_size {
-            return Err(format!(
-                "it has more than {} bytes; if that is meant, set max_size",
-                self.max_size
-            ));
-        }
         let keys: Vec<&str> = self.needs.keys.iter().flatten().map(String::as_str).collect();
-        let table = read(&bytes, self.format, &keys)?;
+        let table = read(file, self.max_size, self.format, &keys)?;
         for column in &self.needs.columns {
             if table.column(column).is_none() {
                 return Err(missing(&table, column));

@@ -29,7 +29,8 @@ fn lines(batches: &[Batch]) -> Vec<String> {
 
 /// Points and complaints, of a file that comes in chunks of whole records of about that size.
 fn parsed(text: &str, wishes: &Wishes, size: usize) -> (Vec<String>, Vec<String>) {
-    let mut csv = Csv::new("m".into(), delimiter(text.as_bytes()).unwrap_or(b','), wishes.clone());
+    let mut csv =
+        Csv::new("m".into(), csv::delimiter(text.as_bytes()).unwrap_or(b','), wishes.clone());
     let mut heard = Heard::default();
     let (mut out, mut from, mut to) = (Vec::new(), 0, 0);
     while from < text.len() {

@@ -11,8 +11,11 @@ pub const CELL_BYTES_MAX: usize = 1 << 20;
 /// Where the text of a cell stands, quotes around it not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
+    /// The first byte of its text, from the beginning of its record.
     pub start: usize,
+    /// Behind the last one.
     pub end: usize,
+    /// There are quotes around it.
     pub quoted: bool,
     /// Quotes in it are doubled.
     pub doubled: bool,
@@ -32,10 +35,13 @@ impl Cell {
 /// A record that cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Broken {
+    /// Where it begins.
+    pub start: usize,
     /// Where the next record begins.
     pub end: usize,
     /// Where it is broken.
     pub at: usize,
+    /// What is wrong, and what to do.
     pub what: &'static str,
 }
 
@@ -156,7 +162,7 @@ fn broken(
         None if last => data.len(),
         None => return None,
     };
-    Some(Err(Broken { end, at, what }))
+    Some(Err(Broken { start: 0, end, at, what }))
 }
 
 /// The end of a text that perhaps has the first half of a line end of two bytes.
