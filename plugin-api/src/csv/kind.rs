@@ -107,16 +107,22 @@ impl Kinds {
 }
 
 /// What a cell without blanks around it is.
+#[inline]
 fn class(text: &str) -> u8 {
-    match number(text) {
-        Some(Number::Whole) if integer(text).is_some() => INTEGER,
-        Some(Number::Whole) => LONG,
-        Some(Number::Real) if float(text).is_some() => FLOAT,
-        Some(Number::Real) => TEXT,
-        None if text.is_empty() => 0,
-        None if is_nan(text) => NAN,
-        None if boolean(text).is_some() => BOOLEAN,
-        None => TEXT,
+    match text.as_bytes().first() {
+        None => 0,
+        Some(b'0'..=b'9' | b'-' | b'.') => match Number::scan(text.as_bytes()) {
+            Some(number) if number.is_real => match number.real(text) {
+                Some(_) => FLOAT,
+                None => TEXT,
+            },
+            Some(number) if number.whole(text).is_some() => INTEGER,
+            Some(_) => LONG,
+            None => TEXT,
+        },
+        Some(b'n' | b'N') if is_nan(text) => NAN,
+        Some(b't' | b'T' | b'f' | b'F') if boolean(text).is_some() => BOOLEAN,
+        Some(_) => TEXT,
     }
 }
 
@@ -138,67 +144,108 @@ fn boolean(text: &str) -> Option<bool> {
 
 #[inline]
 fn integer(text: &str) -> Option<Value<'static>> {
-    if number(text) != Some(Number::Whole) {
-        return None;
-    }
-    // Digits that surely fit.
-    if text.len() <= 18 {
-        let (digits, minus) = text.strip_prefix('-').map_or((text, false), |rest| (rest, true));
-        let value = digits.bytes().fold(0_i64, |value, digit| value * 10 + i64::from(digit & 0x0f));
-        return Some(Value::I64(if minus { -value } else { value }));
-    }
-    let signed = text.parse().map(Value::I64);
-    signed.or_else(|_| text.parse().map(Value::U64)).ok()
+    Number::scan(text.as_bytes()).filter(|number| !number.is_real)?.whole(text)
 }
 
 /// What is finite: the text 12e456 is no number.
 #[inline]
 fn float(text: &str) -> Option<f64> {
-    number(text)?;
-    text.parse().ok().filter(|value: &f64| value.is_finite())
+    Number::scan(text.as_bytes())?.real(text)
 }
 
-/// How a number is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Number {
-    Whole,
-    /// With a point or an exponent.
-    Real,
+/// A number as it is written.
+#[derive(Debug, Clone, Copy)]
+struct Number {
+    is_negative: bool,
+    /// It has a point or an exponent.
+    is_real: bool,
+    has_exponent: bool,
+    /// All digits before an exponent; what they are as one number, if they are few enough.
+    digits: usize,
+    value: u64,
+    /// How many of them stand behind the point.
+    places: usize,
 }
 
-/// How a number is written; none if it is no number.
-#[inline]
-fn number(text: &str) -> Option<Number> {
-    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let text = text.as_bytes();
-    let text = text.strip_prefix(b"-").unwrap_or(text);
-    let whole = digits(text);
-    if whole > 1 && text.starts_with(b"0") {
-        return None;
+impl Number {
+    /// Digits that fit 64 bits with a sign, whatever they are.
+    const DIGITS: usize = 18;
+    /// Digits of which doubles hold each whole number.
+    const EXACT_DIGITS: usize = 15;
+
+    /// Reads how it is written; none if it is no number.
+    #[inline]
+    fn scan(text: &[u8]) -> Option<Number> {
+        let bytes = text.strip_prefix(b"-").unwrap_or(text);
+        let mut value = 0_u64;
+        let mut digits = |bytes: &[u8]| {
+            let mut count = 0;
+            for byte in bytes {
+                let digit = byte.wrapping_sub(b'0');
+                if digit > 9 {
+                    break;
+                }
+                value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+                count += 1;
+            }
+            count
+        };
+        let whole = digits(bytes);
+        if whole > 1 && bytes[0] == b'0' {
+            return None;
+        }
+        let (mut places, mut rest) = (0, &bytes[whole..]);
+        let is_real = !rest.is_empty();
+        if let [b'.', behind @ ..] = rest {
+            places = digits(behind);
+            rest = &behind[places..];
+        }
+        if whole + places == 0 {
+            return None;
+        }
+        let has_exponent = !rest.is_empty();
+        if has_exponent && !is_exponent(rest) {
+            return None;
+        }
+        let is_negative = bytes.len() < text.len();
+        Some(Number { is_negative, is_real, has_exponent, digits: whole + places, value, places })
     }
-    if whole == text.len() {
-        return (whole > 0).then_some(Number::Whole);
+
+    /// What it is as an integer, if it is one of 64 bits.
+    #[inline]
+    fn whole(self, text: &str) -> Option<Value<'static>> {
+        if self.digits > Self::DIGITS {
+            let signed = text.parse().map(Value::I64);
+            return signed.or_else(|_| text.parse().map(Value::U64)).ok();
+        }
+        let value = self.value as i64;
+        Some(Value::I64(if self.is_negative { -value } else { value }))
     }
-    real(&text[whole..], whole)
+
+    /// What it is as a double, if that is finite.
+    #[inline]
+    fn real(self, text: &str) -> Option<f64> {
+        if self.has_exponent || self.digits > Self::EXACT_DIGITS {
+            return text.parse().ok().filter(|value: &f64| value.is_finite());
+        }
+        // Both are exact, so that their quotient is the double next to the number.
+        let value = self.value as f64 / POWERS[self.places];
+        Some(if self.is_negative { -value } else { value })
+    }
 }
 
-/// What follows the digits before a point or an exponent.
-fn real(mut rest: &[u8], whole: usize) -> Option<Number> {
-    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let mut places = 0;
-    if let Some(behind) = rest.strip_prefix(b".") {
-        places = digits(behind);
-        rest = &behind[places..];
-    }
-    if whole + places == 0 {
-        return None;
-    }
-    if let Some(behind) = rest.strip_prefix(b"e").or(rest.strip_prefix(b"E")) {
-        let behind = behind.strip_prefix(b"+").or(behind.strip_prefix(b"-")).unwrap_or(behind);
-        let exponent = digits(behind);
-        return (exponent > 0 && exponent == behind.len()).then_some(Number::Real);
-    }
-    rest.is_empty().then_some(Number::Real)
+/// Powers of ten, exactly.
+const POWERS: [f64; Number::EXACT_DIGITS + 1] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// An `e`, perhaps a sign, and digits.
+fn is_exponent(text: &[u8]) -> bool {
+    let [b'e' | b'E', rest @ ..] = text else { return false };
+    let digits = match rest {
+        [b'+' | b'-', digits @ ..] => digits,
+        digits => digits,
+    };
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
 #[cfg(test)]
@@ -272,6 +319,30 @@ mod tests {
         }
         assert_eq!(Kind::Integer.read("18446744073709551616", false), Err(NoSuchValue));
         assert_eq!(Kind::Float.read("1e999", false), Err(NoSuchValue));
+        let mut state = 3_u64;
+        for _ in 0..20_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let (digits, places) = (state >> 40, state as usize % 12);
+            let text = format!(
+                "{}{}.{:0places$}",
+                if state & 1 << 30 == 0 { "" } else { "-" },
+                digits >> 14,
+                digits & 7
+            );
+            let expected: f64 = text.parse().unwrap();
+            let Ok(Some(Value::F64(read))) = Kind::Float.read(&text, false) else {
+                panic!("{text}")
+            };
+            assert_eq!(read.to_bits(), expected.to_bits(), "{text}");
+        }
+        for text in
+            ["-0", "-0.0", "0.1", "123456789012345", "1234567890.12345", "0.000000000000001"]
+        {
+            let Ok(Some(Value::F64(read))) = Kind::Float.read(text, false) else {
+                panic!("{text}")
+            };
+            assert_eq!(read.to_bits(), text.parse::<f64>().unwrap().to_bits(), "{text}");
+        }
         assert_eq!(Kind::Integer.read("+3", false), Err(NoSuchValue));
         assert_eq!(Kind::Integer.read("1.5", false), Err(NoSuchValue));
         assert_eq!(Kind::Float.read("7", false), some(Value::F64(7.0)));

@@ -10,6 +10,8 @@ pub struct Records<'d, 'c> {
     text: Option<&'d str>,
     delimiter: u8,
     last: bool,
+    /// There is a quote somewhere.
+    quotes: bool,
     from: usize,
     cells: &'c mut Vec<Cell>,
 }
@@ -45,7 +47,8 @@ impl<'d, 'c> Records<'d, 'c> {
             }
             Err(_) => None,
         };
-        Records { data, text, delimiter, last, from: 0, cells }
+        let quotes = memchr::memchr(b'"', data).is_some();
+        Records { data, text, delimiter, last, quotes, from: 0, cells }
     }
 
     /// How much of the data was read.
@@ -62,7 +65,12 @@ impl<'d, 'c> Records<'d, 'c> {
             if at >= self.data.len() {
                 return None;
             }
-            let end = match scan::record(&self.data[at..], self.delimiter, self.last, self.cells)? {
+            let rest = &self.data[at..];
+            let read = match self.quotes {
+                false => Ok(scan::unquoted(rest, self.delimiter, self.last, self.cells)?),
+                true => scan::record(rest, self.delimiter, self.last, self.cells)?,
+            };
+            let end = match read {
                 Ok(end) => at + end.max(1),
                 Err(Broken { start, end, at: place, what }) => {
                     self.from = at + end.max(1);

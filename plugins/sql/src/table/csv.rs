@@ -183,13 +183,13 @@ impl Building {
 /// # Errors
 /// The file cannot be read, is too large or is broken, or `take` refuses a record: with the line.
 fn each_record(
-    file: &mut impl Read,
+    file: &mut (impl Read + Seek),
     bytes_max: u64,
     separator: Option<u8>,
     mut take: impl FnMut(&Record<'_, '_>) -> Result<(), String>,
 ) -> Result<(), String> {
     let (mut buffer, mut cells) = (vec![0; READ_BYTES], Vec::new());
-    let (mut len, mut total, mut lines, mut is_last) = (0, 0, 1, false);
+    let (mut len, mut total, mut is_last) = (0, 0, false);
     let mut delimiter = None;
     while !is_last {
         if len == buffer.len() {
@@ -219,23 +219,39 @@ fn each_record(
                 Err(broken) => Err((broken.at, broken.what.to_owned())),
             };
             if let Err((at, what)) = taken {
-                let line = lines + newlines(&buffer[..start + at]);
-                return Err(format!("line {line}: {what}"));
+                let before = total - (len - start - at) as u64;
+                return Err(format!("{}: {what}", line(file, before)));
             }
         }
         let done = start + records.position();
-        lines += newlines(&buffer[..done]);
         buffer.copy_within(done..len, 0);
         len -= done;
         if len > RECORD_BYTES_MAX {
+            let line = line(file, total - len as u64);
             return Err(format!(
-                "line {lines}: it has no end within {RECORD_BYTES_MAX} bytes; is this CSV?"
+                "{line}: it has no end within {RECORD_BYTES_MAX} bytes; is this CSV?"
             ));
         }
     }
     Ok(())
 }
 
-fn newlines(text: &[u8]) -> usize {
-    text.iter().filter(|byte| **byte == b'\n').count()
+/// The line behind so many bytes of the file, which are read again for that: lines are counted for nobody else.
+fn line(file: &mut (impl Read + Seek), before: u64) -> String {
+    let mut buffer = vec![0; READ_BYTES];
+    let (mut line, mut left) = (1, before);
+    if file.rewind().is_err() {
+        return "somewhere".to_owned();
+    }
+    while left > 0 {
+        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        match file.read(&mut buffer[..most]) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => {
+                line += buffer[..read].iter().filter(|byte| **byte == b'\n').count();
+                left -= read as u64;
+            }
+        }
+    }
+    format!("line {line}")
 }

@@ -5,14 +5,16 @@
 //! column (a quarter of a megabyte, some thousands of records).
 
 mod header;
+mod points;
 
 use std::borrow::Cow;
 
-use headwater_plugin_api::batch::{Batch, BatchBuilder, Refused};
+use headwater_plugin_api::batch::{Batch, Refused};
 use headwater_plugin_api::csv::{self, Broken, Cell, Kind, Kinds, Record, Records};
 use headwater_plugin_api::time::TimeFormat;
 
 use header::{Column, Role};
+use points::Points;
 
 pub use header::Wishes;
 
@@ -26,7 +28,11 @@ pub struct Csv {
     time_format: Option<TimeFormat>,
     /// The header stands at the beginning of the next chunk.
     at_start: bool,
-    builder: BatchBuilder,
+    /// The columns that are tags.
+    tags: Vec<usize>,
+    /// Those whose kind nothing has shown.
+    unknown: Vec<usize>,
+    points: Points,
     cells: Vec<Cell>,
 }
 
@@ -47,7 +53,9 @@ impl Csv {
             columns: Vec::new(),
             time_format: None,
             at_start: true,
-            builder: BatchBuilder::default(),
+            tags: Vec::new(),
+            unknown: Vec::new(),
+            points: Points::default(),
             cells: Vec::new(),
         }
     }
@@ -115,6 +123,11 @@ impl Csv {
                 column.role = known.role;
             }
         }
+        let columns = self.columns.iter().enumerate();
+        let is_tag = |(at, column): (usize, &Column)| (column.role == Role::Tag).then_some(at);
+        self.tags = columns.filter_map(is_tag).collect();
+        self.find_unknown();
+        self.points.restart();
         Ok(())
     }
 
@@ -140,16 +153,19 @@ impl Csv {
             from += end;
             self.at_start = false;
         }
-        if self.columns.iter().any(|c| matches!(c.role, Role::Field { kind: None, .. })) {
-            self.kinds(&chunk[from..]);
-        }
         let mut batches = Vec::new();
         let mut cells = std::mem::take(&mut self.cells);
         let mut records = Records::new(&chunk[from..], self.delimiter, true, &mut cells);
+        let mut looked = self.unknown.is_empty();
         while let Some(read) = records.next() {
             let fault = match read {
                 Ok(record) => {
                     let start = from + record.at;
+                    // A column that is empty throughout costs no look at each chunk.
+                    if !looked && self.shows_more(&record) {
+                        self.kinds(&chunk[start..]);
+                        looked = true;
+                    }
                     self.point(&record, now_ns, &mut |at, what| listener.remark(start + at, what))
                         .map_err(|fault| (start, record.text.len(), start + fault.at, fault.what))
                 }
@@ -160,18 +176,24 @@ impl Csv {
             if let Err((start, len, at, what)) = fault {
                 listener.refused((start, len), at, &what);
             }
-            if self.builder.is_full() {
-                batches.extend(self.builder.finish());
+            if self.points.is_full() {
+                batches.extend(self.points.batch());
             }
         }
         self.cells = cells;
-        batches.extend(self.builder.finish());
+        batches.extend(self.points.batch());
         Ok(batches)
     }
 
-    /// Takes the kinds of columns that have none yet from the cells of a chunk.
+    /// Whether a column without a kind has a cell here that is not blank.
+    fn shows_more(&self, record: &Record<'_, '_>) -> bool {
+        let is_there = |cell: &Cell| !record.raw(cell).trim_ascii().is_empty();
+        self.unknown.iter().any(|at| record.cells.get(*at).is_some_and(is_there))
+    }
+
+    /// Takes the kinds of columns that have none yet from the cells of a chunk, or of the rest of one.
     fn kinds(&mut self, chunk: &[u8]) {
-        let unknown: Vec<usize> = self.columns.iter().enumerate().filter_map(is_unknown).collect();
+        let unknown = std::mem::take(&mut self.unknown);
         let mut kinds = vec![Kinds::default(); unknown.len()];
         let mut records = Records::new(chunk, self.delimiter, true, &mut self.cells);
         while let Some(read) = records.next() {
@@ -186,6 +208,11 @@ impl Csv {
         for (at, found) in unknown.into_iter().zip(kinds) {
             self.columns[at].role = Role::Field { kind: found.kind(), given: false };
         }
+        self.find_unknown();
+    }
+
+    fn find_unknown(&mut self) {
+        self.unknown = self.columns.iter().enumerate().filter_map(is_unknown).collect();
     }
 
     /// Adds the point of a record.
@@ -202,16 +229,22 @@ impl Csv {
             return Err(Fault::new(at, csv::wrong_count(there, wanted)));
         }
         let mut time_ns = now_ns;
-        let mut point = self.builder.point(&self.measurement);
-        for (column, cell) in self.columns.iter_mut().zip(cells) {
-            let text = &cell.text(text);
+        self.points.begin();
+        for (at, (column, cell)) in self.columns.iter_mut().zip(cells).enumerate() {
+            let doubled;
+            let text = match cell.doubled {
+                true => {
+                    doubled = cell.text(text);
+                    doubled.as_ref()
+                }
+                false => record.raw(cell),
+            };
             match &mut column.role {
                 Role::Time => {
                     time_ns = time(&mut self.time_format, &self.wishes, text, now_ns)
                         .map_err(|what| Fault::new(cell.start, what))?;
                 }
-                Role::Tag if text.is_empty() => {}
-                Role::Tag => point = point.tag(&column.name, text),
+                Role::Tag => self.points.tag(text),
                 Role::Field { kind, given } => {
                     let known = kind.unwrap_or(Kind::Text);
                     let value = match known.read(text, cell.quoted) {
@@ -232,17 +265,20 @@ impl Csv {
                         Err(_) => return Err(misfit(cell, &column.name, known)),
                     };
                     if let Some(value) = value {
-                        point = point.field(&column.name, value);
+                        self.points.field(at, value);
                     }
                 }
             }
         }
-        match point.finish(time_ns) {
-            Ok(()) => Ok(()),
-            // All cells are empty.
-            Err(Refused::NoFields) if cells.iter().all(|cell| cell.start == cell.end) => Ok(()),
-            Err(refused) => Err(Fault::new(0, refused.to_string())),
+        if !self.points.has_fields() {
+            return match cells.iter().all(|cell| cell.start == cell.end) {
+                true => Ok(()),
+                false => Err(Fault::new(0, Refused::NoFields.to_string())),
+            };
         }
+        let name = |at: usize| self.columns[at].name.as_str();
+        let added = self.points.finish(&self.measurement, &self.tags, name, time_ns);
+        added.map_err(|refused| Fault::new(0, refused.to_string()))
     }
 }
 

@@ -159,6 +159,27 @@ fn a_kind_may_turn_out_wider() {
     assert_eq!(heard.len(), 1, "what was said holds: {heard:?}");
 }
 
+#[test]
+fn a_column_may_be_empty_at_first() {
+    let first = "n,x,y\n1,,NaN\n2, ,\n8,,\n8,,\n8,,\n8,,\n";
+    let text = format!("{first}3,,\n4,7,\n5,0.5,true\n6,,no\n");
+    let (lines, heard) = parsed(&text, &Wishes::default(), first.len());
+    assert!(heard.is_empty(), "{heard:?}");
+    let expected = [
+        "m n=I64(1),y=Text(\"NaN\") 99",
+        "m n=I64(2),x=Text(\" \") 99",
+        "m n=I64(8) 99",
+        "m n=I64(8) 99",
+        "m n=I64(8) 99",
+        "m n=I64(8) 99",
+        "m n=I64(3) 99",
+        "m n=I64(4),x=F64(7.0) 99",
+        "m n=I64(5),x=F64(0.5),y=Text(\"true\") 99",
+        "m n=I64(6),y=Text(\"no\") 99",
+    ];
+    assert_eq!(lines, expected);
+}
+
 /// In whatever chunks the file comes, the points are the same, as long as the first shows the kinds.
 #[test]
 fn chunks_do_not_matter() {
