@@ -77,12 +77,54 @@ fn points_are_joined_to_tables() {
         assert!(ran.err.contains(wanted), "{}", ran.err);
     };
     check(&["--table", "hosts"], 2, "expected NAME=FILE, such as hosts=hosts.csv");
-    check(&["--table", "hosts.sep=;"], 2, "a table has no option \"sep\"");
+    check(&["--table", "hosts.seperator=;"], 1, "did you mean hosts.separator?");
+    check(&["--table", "hosts.x=;"], 1, "there are file, format, separator, max_size");
     check(&["--table", "hosts=none.csv"], 1, "none.csv: No such file or directory");
     check(&["--table", "hosts=hosts.txt"], 1, "--table hosts.format: the name \"hosts.txt\"");
     check(&["--table", "hosts.format=csv"], 1, "--table hosts.file: there is no file");
     check(&["--table", "hosts=cpu.csv"], 1, "there is no column `dc`");
     check(&["--option", "tables=x"], 1, "use --table NAME=FILE");
+}
+
+/// What a file says, it says as points and as a table.
+#[test]
+fn points_and_tables_are_read_alike() {
+    let folder = Folder::new();
+    let text = "\u{feff}\r\n k ;n;u;f;b;zip;id;t;\"e \";nan\r\n\
+                1; 1;18446744073709551615;.5;true;007;18446744073709551616; a;;NaN\r\n\
+                \r\n\
+                2;\"2\";-1;5.;False;1;1;\"\";;1\r\n\
+                3;NaN;;1e3;TRUE;+49;2;\"say \"\"x\"\"\r\n;\";;-0\r\n\
+                4;;0;NaN;;;;;;";
+    folder.write("x.csv", text);
+    folder.write("keys.csv", "k\n1\n2\n3\n4\n");
+    let columns = ["n", "u", "f", "b", "zip", "id", "t", "\"e \"", "nan"];
+    let select = |of: &str| {
+        let columns = columns.map(|name| match name.starts_with('"') {
+            true => format!("{of}.{name} AS e"),
+            false => format!("{of}.{name} AS {name}"),
+        });
+        columns.join(", ")
+    };
+    let json = ["--output", "json"];
+    let query = format!("SELECT p.k AS k, {} FROM p", select("p"));
+    let points = rows(&folder, &[&[&query, "p=x.csv"], &json[..]].concat());
+    let query = format!("SELECT p.k AS k, {} FROM p JOIN x ON p.k = x.k", select("x"));
+    let table = ["--table", "x=x.csv"];
+    let joined = rows(&folder, &[&[&query, "p=keys.csv"], &table[..], &json].concat());
+    assert_eq!(points, joined);
+    let first = "{\"k\":1,\"n\":1,\"u\":18446744073709551615,\"f\":0.5,\"b\":true,\"zip\":\"007\",\
+                 \"id\":\"18446744073709551616\",\"t\":\" a\"";
+    assert!(points.starts_with(first), "{points}");
+    assert_eq!(points.lines().count(), 4, "{points}");
+    // One broken record is left out of points, and refuses a table.
+    folder.write("bad.csv", "k,n\n1,2\n2\n3,4\n");
+    let ran = run(&folder, &["SELECT k, n FROM csv", "bad.csv", "--output", "csv"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(3), "k,n\n1,2\n3,4\n"), "{}", ran.err);
+    let query = "SELECT p.k, x.n FROM p JOIN x ON p.k = x.k";
+    let ran = run(&folder, &[query, "p=keys.csv", "--table", "x=bad.csv"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{}", ran.err);
+    assert!(ran.err.contains("bad.csv: line 3: 1 cell, and the header names 2"), "{}", ran.err);
 }
 
 #[test]

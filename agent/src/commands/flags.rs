@@ -250,7 +250,8 @@ pub const FLAGS: &[Flag] = &[
         name: "types",
         value: Some("COLUMN=KIND"),
         doc: "For CSV: kinds of columns, integer, float, boolean or text, separated by commas. May be \
-              repeated. Without it the first cells of a column show its kind.",
+              repeated. Without it the first cells of a column show its kind: integers, floats, true and \
+              false, else text, as are 007 and numbers of more than 64 bits.",
         set: |options, value| options.sql.add_types(&text(value)?),
     },
     Flag {

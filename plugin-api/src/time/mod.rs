@@ -78,6 +78,9 @@ impl TimeFormat {
 /// A decimal number of units, exactly; what is below a nanosecond is cut off. An exponent is read
 /// by way of a double.
 fn unix(text: &str, unit_ns: i64) -> Result<i64, NotATime> {
+    if let Some(nanos) = whole_units(text).and_then(|units| units.checked_mul(unit_ns)) {
+        return Ok(nanos);
+    }
     let text = text.trim();
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -105,6 +108,16 @@ fn unix(text: &str, unit_ns: i64) -> Result<i64, NotATime> {
         nanos += unit * i128::from(digit - b'0');
     }
     i64::try_from(if negative { -nanos } else { nanos }).map_err(|_| NotATime::Overflow)
+}
+
+/// What most times are: a whole number, of digits that surely fit.
+fn whole_units(text: &str) -> Option<i64> {
+    if text.is_empty() || text.len() > 18 {
+        return None;
+    }
+    text.bytes().try_fold(0_i64, |units, byte| {
+        byte.is_ascii_digit().then(|| units * 10 + i64::from(byte - b'0'))
+    })
 }
 
 /// Days from the epoch to a date of the Gregorian calendar.

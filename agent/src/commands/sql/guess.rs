@@ -1,7 +1,9 @@
 //! What a file is, if nobody says: from its name, else from its first bytes.
 
+use headwater_plugin_api::csv;
+
+use super::packing;
 use super::request::{Format, RFC3339};
-use super::{csv, packing};
 
 /// A date in Go's notation.
 const DATE: &str = "2006-01-02";
@@ -38,7 +40,7 @@ pub fn format(name: &str, head: &[u8]) -> Guess {
     if let Some((_, format)) = ENDINGS.iter().find(|(known, _)| Some(*known) == ending.as_deref()) {
         return Guess { format: *format, by_bytes: false };
     }
-    let head = without_mark(head).trim_ascii_start();
+    let head = head[csv::start(head)..].trim_ascii_start();
     let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let format = match head.first() {
         Some(b'{' | b'[') => Format::Json,
@@ -53,17 +55,12 @@ pub fn format(name: &str, head: &[u8]) -> Guess {
 pub fn delimiter(name: &str, head: &[u8]) -> u8 {
     match ending(packing::without_ending(name)).as_deref() {
         Some("tsv") => b'\t',
-        _ => csv::delimiter(without_mark(head)).unwrap_or(b','),
+        _ => csv::delimiter(&head[csv::start(head)..]).unwrap_or(b','),
     }
 }
 
 fn ending(name: &str) -> Option<String> {
     name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase())
-}
-
-/// Without the mark that some programs put at the beginning of UTF-8.
-pub fn without_mark(head: &[u8]) -> &[u8] {
-    head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head)
 }
 
 /// How the time under a key is written, in the words of the JSON parser, as far as the first value of

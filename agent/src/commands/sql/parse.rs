@@ -7,10 +7,11 @@ use headwater_plugin_api::abi::instance::{Chunk, PADDING, ParserInstance};
 use headwater_plugin_api::abi::serve::{self, SinkTarget};
 use headwater_plugin_api::abi::tables::Malformed;
 use headwater_plugin_api::batch::Batch;
+use headwater_plugin_api::csv::Kind;
 use headwater_plugin_api::plugin::{Context, Error};
 
 use super::complaint::Refusals;
-use super::csv::{Csv, Kind, Listener};
+use super::csv::{Csv, Listener};
 use super::host::CommandHost;
 use super::source::{Piece, Source};
 use crate::loader::Registry;

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use headwater_plugin_api::config::{GlobSet, nearest, push_key, quote};
+use headwater_plugin_api::csv::{KINDS, Kind};
 
-use super::csv::{KINDS, Kind, Wishes};
+use super::csv::Wishes;
 
 /// What the flags say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,9 +41,6 @@ pub struct TableOption {
     pub key: String,
     pub value: String,
 }
-
-/// The options of a table beside its file.
-const TABLE_KEYS: &[&str] = &["format", "separator", "max_size"];
 
 /// How points are written in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +161,7 @@ impl SqlOptions {
     }
 
     /// # Errors
-    /// It is no pair, there is no such option, or it is there already.
+    /// It is no pair, or it is there already.
     pub fn add_table(&mut self, text: &str) -> Result<(), String> {
         let (name, value) = match text.split_once('=') {
             Some((name, value)) if !name.trim().is_empty() && !value.is_empty() => {
@@ -173,15 +171,8 @@ impl SqlOptions {
         };
         let (table, key) = match name.split_once('.') {
             None => (name, "file"),
-            Some((table, key)) if TABLE_KEYS.contains(&key) && !table.is_empty() => (table, key),
-            Some((table, key)) => {
-                let known = TABLE_KEYS.iter().copied();
-                let hint = match nearest(key, known.clone()) {
-                    Some(near) => format!("did you mean {table}.{near}?"),
-                    None => format!("there are {}", known.collect::<Vec<_>>().join(", ")),
-                };
-                return Err(format!("a table has no option {key:?}; {hint}"));
-            }
+            Some((table, key)) if !table.is_empty() => (table, key),
+            Some(_) => return Err(format!("expected NAME.KEY=VALUE, not {text:?}")),
         };
         if self.tables.iter().any(|known| known.table == table && known.key == key) {
             return Err(format!("{name} is given twice"));
@@ -420,11 +411,8 @@ mod tests {
             assert!(error(text).starts_with("expected NAME=FILE"), "{text}");
         }
         assert_eq!(error("hosts=b.csv"), "hosts is given twice");
-        assert_eq!(
-            error("hosts.seperator=;"),
-            "a table has no option \"seperator\"; did you mean hosts.separator?"
-        );
-        assert!(error("x.y=z").ends_with("there are format, separator, max_size"));
+        assert_eq!(error("hosts.separator=;"), "hosts.separator is given twice");
+        assert!(error(".y=z").starts_with("expected NAME.KEY=VALUE"));
     }
 
     #[test]

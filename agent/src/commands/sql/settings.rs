@@ -1,7 +1,9 @@
 //! The configuration of the `sql` processor: what the command sets, and what `--option` adds, checked
 //! like the table of a configuration file.
 
-use headwater_plugin_api::config::{Kind, TableSchema, check, push_key, quote, unknown_key};
+use headwater_plugin_api::config::{
+    Kind, TableSchema, check, nearest, push_key, quote, unknown_key,
+};
 use toml::de::DeTable;
 
 use super::request::{SqlOptions, TableOption};
@@ -46,7 +48,7 @@ pub fn config(schema: &TableSchema, query: &str, asked: &SqlOptions) -> Result<S
         push_key(&mut given, key);
         given.push_str(&format!(" = {}\n", as_toml(&field.kind, value)));
     }
-    let tables = tables(&asked.tables);
+    let tables = tables(&asked.tables, schema)?;
     for (flag, given) in [("--option", &given), ("--table", &tables)] {
         let table = DeTable::parse(given)
             .map_err(|error| format!("{flag}: {}: {}", error.message(), given.trim_end()))?;
@@ -65,14 +67,30 @@ pub fn config(schema: &TableSchema, query: &str, asked: &SqlOptions) -> Result<S
 }
 
 /// The options of tables, as TOML.
-fn tables(options: &[TableOption]) -> String {
+///
+/// # Errors
+/// A table has no such option.
+fn tables(options: &[TableOption], schema: &TableSchema) -> Result<String, String> {
     let mut out = String::new();
+    // Without tables in the schema the first of their options is refused, as any that it does not know.
+    let known = schema.field("tables").and_then(|field| field.table.as_ref());
     for TableOption { table, key, value } in options {
+        let field = known.and_then(|known| known.field(key));
+        if let (Some(known), None) = (known, field) {
+            let hint = match nearest(key, known.names()) {
+                Some(near) => format!("did you mean {table}.{near}?"),
+                None => format!("there are {}", known.names().collect::<Vec<_>>().join(", ")),
+            };
+            return Err(format!("--table: a table has no option {key:?}; {hint}"));
+        }
         out.push_str("tables.");
         push_key(&mut out, table);
-        out.push_str(&format!(".{key} = {}\n", quote(value)));
+        out.push('.');
+        push_key(&mut out, key);
+        let value = field.map_or_else(|| quote(value), |field| as_toml(&field.kind, value));
+        out.push_str(&format!(" = {value}\n"));
     }
-    out
+    Ok(out)
 }
 
 /// A value as it is typed in a shell, without TOML's quotes.
@@ -163,9 +181,14 @@ mod tests {
         let tables = "tables.\"my hosts\".file = \"h.csv\"\n\
                       tables.\"my hosts\".separator = \";\"\ntables.b.file = \"b.csv\"\n";
         assert!(text.starts_with(&format!("{tables}query = \"q\"\n")), "{text}");
-        // This schema does not know it.
         let error = read(&["a=a.csv", "a.format=csv"]).unwrap_err();
-        assert!(error.starts_with("--table ") && error.contains("format"), "{error}");
+        let expected = "--table: a table has no option \"format\"; there are file, separator";
+        assert_eq!(error, expected);
+        let error = read(&["a=a.csv", "a.seperator=;"]).unwrap_err();
+        assert_eq!(
+            error,
+            "--table: a table has no option \"seperator\"; did you mean a.separator?"
+        );
     }
 
     #[test]

@@ -26,6 +26,11 @@ impl Texts {
     /// Most bytes of the texts of a column.
     pub const MAX: usize = u32::MAX as usize;
 
+    /// Room for so many rows with so many bytes in all.
+    pub fn with_capacity(rows: usize, bytes: usize) -> Self {
+        Texts { text: String::with_capacity(bytes), ends: Vec::with_capacity(rows), codes: None }
+    }
+
     /// Adds a row.
     pub fn push(&mut self, text: &str) {
         debug_assert!(self.codes.is_none(), "they are packed");
@@ -117,8 +122,27 @@ impl Texts {
 pub enum Values {
     Text,
     Int(Vec<i64>),
+    /// Integers of which some are above those of 64 bits with a sign.
+    Wide(Vec<i128>),
     Float(Vec<f64>),
     Bool(Vec<bool>),
+}
+
+impl Values {
+    /// Integers with one more. One that needs more than 64 bits with a sign makes all of them wide.
+    #[inline]
+    pub fn with_integer(mut self, value: i128) -> Values {
+        match (&mut self, i64::try_from(value)) {
+            (Values::Int(list), Ok(value)) => list.push(value),
+            (Values::Int(list), Err(_)) => {
+                let list = list.iter().map(|value| i128::from(*value)).chain([value]);
+                return Values::Wide(list.collect());
+            }
+            (Values::Wide(list), _) => list.push(value),
+            _ => {}
+        }
+        self
+    }
 }
 
 /// A column of a table.
@@ -152,7 +176,7 @@ impl Column {
                 let is_plain = |row: usize| plain_int(self.texts.get(row)) == Some(list[row]);
                 is_key && (0..list.len()).any(|row| !self.is_null(row) && !is_plain(row))
             }
-            Values::Float(_) | Values::Bool(_) => is_key,
+            Values::Wide(_) | Values::Float(_) | Values::Bool(_) => is_key,
         };
         if says_more {
             self.texts.pack();
@@ -165,6 +189,7 @@ impl Column {
         match &self.values {
             Values::Text => self.texts.len(),
             Values::Int(list) => list.len(),
+            Values::Wide(list) => list.len(),
             Values::Float(list) => list.len(),
             Values::Bool(list) => list.len(),
         }
@@ -174,6 +199,7 @@ impl Column {
         let values = match &self.values {
             Values::Text => 0,
             Values::Int(list) => list.capacity() * 8,
+            Values::Wide(list) => list.capacity() * 16,
             Values::Float(list) => list.capacity() * 8,
             Values::Bool(list) => list.capacity(),
         };
@@ -196,6 +222,10 @@ impl Column {
                     .iter()
                     .map(|row| place(row).map_or(0, |row| i128::from(list[row])))
                     .collect(),
+                unsigned: false,
+            },
+            Values::Wide(list) => Data::Int {
+                values: rows.iter().map(|row| place(row).map_or(0, |row| list[row])).collect(),
                 unsigned: false,
             },
             Values::Float(list) => Data::Float(
@@ -271,6 +301,7 @@ impl Table {
     pub fn text(&self, column: usize, row: usize) -> Cow<'_, str> {
         match self.columns.get(column) {
             None => Cow::Borrowed(""),
+            Some(column) if column.is_null(row) => Cow::Borrowed(""),
             Some(Column { values: Values::Int(list), texts, .. }) if texts.len() == 0 => {
                 Cow::Owned(list[row].to_string())
             }

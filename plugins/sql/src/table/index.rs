@@ -248,6 +248,7 @@ impl Column {
                 _ if self.is_null(row) => None,
                 Values::Text => Some(bytes_hash(self.texts.get(row).as_bytes())),
                 Values::Int(list) => Some(int_hash(i128::from(list[row]))),
+                Values::Wide(list) => Some(int_hash(list[row])),
                 Values::Float(list) => Some(float_hash(list[row])),
                 Values::Bool(list) => Some(bool_hash(list[row])),
             };
@@ -271,6 +272,9 @@ impl Column {
             (Data::Text(values), Values::Int(_)) => each(key, from, hashes, |at| {
                 values[at].parse().ok().map(|value: i64| int_hash(value.into()))
             }),
+            (Data::Text(values), Values::Wide(_)) => {
+                each(key, from, hashes, |at| values[at].parse().ok().map(int_hash));
+            }
             (Data::Text(values), Values::Float(_)) => {
                 each(key, from, hashes, |at| values[at].parse().ok().map(float_hash));
             }
@@ -288,6 +292,7 @@ impl Column {
         let sum = match &self.values {
             Values::Text => self.texts.touch(rows),
             Values::Int(list) => rows.fold(0, |sum, row| sum ^ list[row]),
+            Values::Wide(list) => rows.fold(0, |sum, row| sum ^ list[row] as i64),
             Values::Float(list) => rows.fold(0, |sum, row| sum ^ list[row].to_bits() as i64),
             Values::Bool(list) => rows.fold(0, |sum, row| sum ^ i64::from(list[row])),
         };
@@ -316,6 +321,8 @@ impl Column {
             (Values::Int(list), Data::Float(values)) => {
                 key::whole(values[at]) == Some(i128::from(list[row]))
             }
+            (Values::Wide(list), Data::Int { values, .. }) => list[row] == values[at],
+            (Values::Wide(list), Data::Float(values)) => key::whole(values[at]) == Some(list[row]),
             (Values::Float(list), Data::Int { values, .. }) => {
                 key::whole(list[row]) == Some(values[at])
             }

@@ -76,10 +76,10 @@ fn cells(random: &mut Random, rows: usize) -> Vec<Written> {
     let kind = random.below(4);
     let cell = |random: &mut Random| match kind {
         0 => {
-            let value = i64::try_from(int(random)).unwrap_or(7);
+            let value = int(random);
             // Nothing but an integer that is printed otherwise keeps the texts of a column.
             let sign = if value == 0 && random.below(9) == 0 { "-" } else { "" };
-            (Cell::Int(value.into(), false), format!("{sign}{value}"))
+            (Cell::Int(value, false), format!("{sign}{value}"))
         }
         1 => {
             let value = float(random);
@@ -107,13 +107,14 @@ fn column(cells: &[Written]) -> Column {
         cells.iter().map(value).collect::<Vec<f64>>()
     };
     let int = |cell: &Written| match cell {
-        Some((Cell::Int(value, _), _)) => *value as i64,
+        Some((Cell::Int(value, _), _)) => *value,
         _ => 0,
     };
+    let ints = || cells.iter().map(int).fold(Values::Int(Vec::new()), Values::with_integer);
     let float = |cell: &Cell<'_>| if let Cell::Float(value) = cell { *value } else { 0.0 };
     let is_true = |cell: &Cell<'_>| f64::from(u8::from(matches!(cell, Cell::Bool(true))));
     let values = match cells.iter().flatten().next() {
-        Some((Cell::Int(..), _)) => Values::Int(cells.iter().map(int).collect()),
+        Some((Cell::Int(..), _)) => ints(),
         Some((Cell::Float(_), _)) => Values::Float(values(float)),
         Some((Cell::Bool(_), _)) => {
             Values::Bool(values(is_true).into_iter().map(|is| is > 0.0).collect())

@@ -1,7 +1,7 @@
 //! The file of a table, and the table that was read last.
 
 use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::io::{Cursor, Read, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,8 +33,9 @@ headwater_plugin_api::config! {
         pub file: String = String::new(),
         /// How it is written: "csv", "json", or "auto" for what the name's end says.
         pub format: TableFormat = TableFormat::Auto,
-        /// What stands between the cells of CSV; a tab for files that end in `.tsv`.
-        pub separator: char = ',',
+        /// What stands between the cells of CSV. Without it a tab for files that end in `.tsv`, else the comma, semicolon,
+        /// tab or bar that the header has most of.
+        pub separator: Option<char> = None,
         /// The largest file that is read.
         pub max_size: Size = Size::mib(64),
     }
@@ -145,11 +146,11 @@ impl TableSource {
         let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
         let is = |known: &str| end.eq_ignore_ascii_case(known);
         let separator = match options.separator {
-            ',' if is("tsv") => b'\t',
-            separator if separator.is_ascii() && !matches!(separator, '"' | '\n' | '\r') => {
-                separator as u8
+            None => is("tsv").then_some(b'\t'),
+            Some(separator) if separator.is_ascii() && !matches!(separator, '"' | '\n' | '\r') => {
+                Some(separator as u8)
             }
-            other => {
+            Some(other) => {
                 return Err(wrong(
                     "separator",
                     format!("{other:?} cannot stand between cells; expected one ASCII character"),
@@ -327,29 +328,29 @@ struct Reading {
 impl Reading {
     fn read(&self) -> Result<Table, Failure> {
         let bad = |error: String| Failure::Bad(format!("{}: {error}", self.path.display()));
-        let bytes =
-            self.bytes().map_err(|error| bad(error.to_string()))?.ok_or(Failure::Changed)?;
-        if bytes.len() as u64 > self.max_size {
-            let most = self.max_size;
-            let sentence = format!("it has more than {most} bytes; if that is meant, set max_size");
-            return Err(bad(sentence));
+        let failed = |error: std::io::Error| bad(error.to_string());
+        let mut file = File::open(&self.path).map_err(failed)?;
+        let before = file.metadata().map_err(failed)?;
+        let table = match before.is_file() {
+            true => self.table(&mut file),
+            // It can be read once only.
+            false => {
+                let mut bytes = Vec::new();
+                let most = self.max_size.saturating_add(1);
+                file.by_ref().take(most).read_to_end(&mut bytes).map_err(failed)?;
+                self.table(Cursor::new(bytes))
+            }
+        };
+        let after = file.metadata().map_err(failed)?;
+        match Version::of(&before) == Version::of(&after) {
+            true => table.map_err(bad),
+            false => Err(Failure::Changed),
         }
-        self.table(&bytes).map_err(bad)
     }
 
-    /// What stands in the file, up to one byte more than is allowed; none if it changed meanwhile.
-    fn bytes(&self) -> std::io::Result<Option<Vec<u8>>> {
-        let mut file = File::open(&self.path)?;
-        let before = Version::of(&file.metadata()?);
-        let mut bytes = Vec::new();
-        let most = self.max_size.saturating_add(1);
-        file.by_ref().take(most).read_to_end(&mut bytes)?;
-        Ok((Version::of(&file.metadata()?) == before).then_some(bytes))
-    }
-
-    fn table(&self, bytes: &[u8]) -> Result<Table, String> {
+    fn table(&self, file: impl Read + Seek) -> Result<Table, String> {
         let keys: Vec<&str> = self.needs.keys.iter().flatten().map(String::as_str).collect();
-        let table = read(bytes, self.format, &keys)?;
+        let table = read(file, self.max_size, self.format, &keys)?;
         for column in &self.needs.columns {
             if table.column(column).is_none() {
                 return Err(missing(&table, column));

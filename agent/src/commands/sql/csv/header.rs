@@ -1,18 +1,14 @@
 //! The header of a file: what its columns are called, and what they are.
 
 use headwater_plugin_api::config::{GlobSet, nearest};
+use headwater_plugin_api::csv::{self, Cell, Kind};
 use headwater_plugin_api::time::{TimeFormat, Zone};
 
-use super::kind::Kind;
-use super::scan::{self, Cell};
 use crate::commands::sql::guess;
 use crate::commands::sql::request::TimeKey;
 
 /// The column that is the time if nobody says which one is: SQL calls it so, and `--output csv` does.
 const TIME: &str = "time";
-
-/// What separates cells; of those that a header has equally often, the first.
-const DELIMITERS: &[u8] = b",;\t|";
 
 /// What is said of the columns on the command line.
 #[derive(Debug, Clone, Default)]
@@ -41,48 +37,21 @@ pub struct Column {
     pub role: Role,
 }
 
-/// The byte that separates cells, by the first record.
-pub fn delimiter(head: &[u8]) -> Option<u8> {
-    let mut counts = [0_usize; 4];
-    let mut quoted = false;
-    for byte in head {
-        quoted ^= *byte == b'"';
-        if *byte == b'\n' && !quoted {
-            break;
-        }
-        if let Some(at) = DELIMITERS.iter().position(|known| known == byte)
-            && !quoted
-        {
-            counts[at] += 1;
-        }
-    }
-    let most = counts.iter().max().filter(|count| **count > 0)?;
-    counts.iter().position(|count| count == most).map(|at| DELIMITERS[at])
-}
-
 /// Reads the columns out of the record that is the header.
 ///
 /// # Errors
 /// One has no name or that of another, or there is none of which something is said.
 pub fn columns(record: &str, cells: &[Cell], wishes: &Wishes) -> Result<Vec<Column>, String> {
     let mut columns: Vec<Column> = Vec::with_capacity(cells.len());
-    for (at, cell) in cells.iter().enumerate() {
-        let text = cell.text(record);
-        let name = if cell.quoted { text.as_ref() } else { text.trim_ascii() };
-        if name.is_empty() {
-            return Err(format!("column {} has no name in the header", at + 1));
-        }
-        if let Some(same) = columns.iter().position(|column| column.name == name) {
-            return Err(format!("columns {} and {} are both called {name:?}", same + 1, at + 1));
-        }
-        let given = wishes.types.iter().find(|(known, _)| known == name).map(|(_, kind)| *kind);
+    for name in csv::names(record, cells)? {
+        let given = wishes.types.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
         let role = match &wishes.time {
             Some(time) if time.key == name => Role::Time,
             None if name == TIME && given.is_none() => Role::Time,
-            _ if wishes.tags.matches(name) => Role::Tag,
+            _ if wishes.tags.matches(&name) => Role::Tag,
             _ => Role::Field { kind: given, given: given.is_some() },
         };
-        columns.push(Column { name: name.to_owned(), role });
+        columns.push(Column { name, role });
     }
     if let Some(time) = &wishes.time
         && !columns.iter().any(|column| column.role == Role::Time)
@@ -122,7 +91,7 @@ pub fn time_format(wishes: &Wishes, first: &str) -> Result<TimeFormat, String> {
 pub fn first_two(head: &[u8], delimiter: u8) -> Option<(&[u8], &[u8])> {
     let mut cells = Vec::new();
     let end = |data: &[u8], cells: &mut Vec<Cell>| {
-        scan::record(data, delimiter, false, cells).map(|read| read.unwrap_or_else(|b| b.end))
+        csv::record(data, delimiter, false, cells).map(|read| read.unwrap_or_else(|b| b.end))
     };
     let first = end(head, &mut cells)?;
     let second = end(&head[first..], &mut cells).unwrap_or(0);
@@ -135,26 +104,9 @@ mod tests {
 
     fn read(header: &str, wishes: &Wishes) -> Result<Vec<(String, Role)>, String> {
         let mut cells = Vec::new();
-        scan::record(header.as_bytes(), b',', true, &mut cells).unwrap().unwrap();
+        csv::record(header.as_bytes(), b',', true, &mut cells).unwrap().unwrap();
         let columns = columns(header, &cells, wishes)?;
         Ok(columns.into_iter().map(|column| (column.name, column.role)).collect())
-    }
-
-    #[test]
-    fn delimiters() {
-        for (line, expected) in [
-            ("a,b;c,d\n;;;;", Some(b',')),
-            ("a;b", Some(b';')),
-            ("a\tb\tc,d", Some(b'\t')),
-            ("a|b", Some(b'|')),
-            ("\"a,b,c\";d", Some(b';')),
-            ("a;b,c", Some(b',')),
-            ("\"a\n,\";b\n,,,", Some(b';')),
-            ("a", None),
-            ("", None),
-        ] {
-            assert_eq!(delimiter(line.as_bytes()), expected, "{line}");
-        }
     }
 
     #[test]

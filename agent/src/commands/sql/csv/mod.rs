@@ -5,21 +5,18 @@
 //! column (a quarter of a megabyte, some thousands of records).
 
 mod header;
-mod kind;
-mod scan;
+mod points;
 
 use std::borrow::Cow;
 
-use headwater_plugin_api::batch::{Batch, BatchBuilder, Refused};
+use headwater_plugin_api::batch::{Batch, Refused};
+use headwater_plugin_api::csv::{self, Broken, Cell, Kind, Kinds, Record, Records};
 use headwater_plugin_api::time::TimeFormat;
 
 use header::{Column, Role};
-use scan::Cell;
+use points::Points;
 
-use super::guess::without_mark;
-
-pub use header::{Wishes, delimiter};
-pub use kind::{KINDS, Kind};
+pub use header::Wishes;
 
 /// Reads the chunks of one file.
 pub struct Csv {
@@ -31,7 +28,11 @@ pub struct Csv {
     time_format: Option<TimeFormat>,
     /// The header stands at the beginning of the next chunk.
     at_start: bool,
-    builder: BatchBuilder,
+    /// The columns that are tags.
+    tags: Vec<usize>,
+    /// Those whose kind nothing has shown.
+    unknown: Vec<usize>,
+    points: Points,
     cells: Vec<Cell>,
 }
 
@@ -52,18 +53,20 @@ impl Csv {
             columns: Vec::new(),
             time_format: None,
             at_start: true,
-            builder: BatchBuilder::default(),
+            tags: Vec::new(),
+            unknown: Vec::new(),
+            points: Points::default(),
             cells: Vec::new(),
         }
     }
 
     /// How much of the data is whole records.
     pub fn cut(&self, data: &[u8], last: bool) -> usize {
-        let mark = if self.at_start { data.len() - without_mark(data).len() } else { 0 };
-        match scan::whole(&data[mark..], self.delimiter, last) {
-            // The mark alone is no record.
+        let start = if self.at_start { csv::start(data) } else { 0 };
+        match csv::whole(&data[start..], self.delimiter, last) {
+            // What comes before the header is no record.
             0 if !last => 0,
-            whole => mark + whole,
+            whole => start + whole,
         }
     }
 
@@ -74,7 +77,7 @@ impl Csv {
 
     /// Whether the first bytes have the header and a record.
     pub fn can_look(&self, head: &[u8]) -> bool {
-        let two = header::first_two(without_mark(head), self.delimiter);
+        let two = header::first_two(&head[csv::start(head)..], self.delimiter);
         two.is_some_and(|(_, second)| !second.is_empty())
     }
 
@@ -83,17 +86,17 @@ impl Csv {
     /// # Errors
     /// The header cannot be used, or the first time is none.
     pub fn look(&mut self, head: &[u8]) -> Result<bool, String> {
-        let Some((first, second)) = header::first_two(without_mark(head), self.delimiter) else {
+        let Some((first, second)) = header::first_two(&head[csv::start(head)..], self.delimiter)
+        else {
             return Ok(false);
         };
         self.header(first)?;
-        let second = std::str::from_utf8(second).unwrap_or_default();
-        let read = scan::record(second.as_bytes(), self.delimiter, true, &mut self.cells);
-        if let Some(Ok(_)) = read
-            && self.cells.len() == self.columns.len()
+        let mut records = Records::new(second, self.delimiter, true, &mut self.cells);
+        if let Some(Ok(record)) = records.next()
+            && record.cells.len() == self.columns.len()
             && let Some(at) = self.columns.iter().position(|column| column.role == Role::Time)
         {
-            let cell = self.cells[at].text(second);
+            let cell = record.cells[at].text(record.text);
             if !cell.trim_ascii().is_empty() {
                 self.time_format = Some(header::time_format(&self.wishes, cell.trim_ascii())?);
             }
@@ -109,7 +112,7 @@ impl Csv {
     fn header(&mut self, record: &[u8]) -> Result<(), String> {
         let refused = |what: &str| format!("the header cannot be read: {what}");
         let text = std::str::from_utf8(record).map_err(|_| refused("it is not UTF-8"))?;
-        if let Some(Err(broken)) = scan::record(record, self.delimiter, true, &mut self.cells) {
+        if let Some(Err(broken)) = csv::record(record, self.delimiter, true, &mut self.cells) {
             return Err(refused(broken.what));
         }
         let before = std::mem::take(&mut self.columns);
@@ -120,6 +123,11 @@ impl Csv {
                 column.role = known.role;
             }
         }
+        let columns = self.columns.iter().enumerate();
+        let is_tag = |(at, column): (usize, &Column)| (column.role == Role::Tag).then_some(at);
+        self.tags = columns.filter_map(is_tag).collect();
+        self.find_unknown();
+        self.points.restart();
         Ok(())
     }
 
@@ -134,144 +142,143 @@ impl Csv {
         listener: &mut dyn Listener,
     ) -> Result<Vec<Batch>, String> {
         let mut from = 0;
-        if self.at_start && !chunk.is_empty() {
-            from = chunk.len() - without_mark(chunk).len();
-            let read = scan::record(&chunk[from..], self.delimiter, true, &mut self.cells);
+        if self.at_start {
+            from = csv::start(chunk);
+            if from == chunk.len() {
+                return Ok(Vec::new());
+            }
+            let read = csv::record(&chunk[from..], self.delimiter, true, &mut self.cells);
             let end = read.map_or(0, |read| read.unwrap_or_else(|broken| broken.end));
             self.header(&chunk[from..from + end])?;
             from += end;
             self.at_start = false;
         }
-        if self.columns.iter().any(|c| matches!(c.role, Role::Field { kind: None, .. })) {
-            self.kinds(&chunk[from..]);
-        }
         let mut batches = Vec::new();
-        while from < chunk.len() {
-            let rest = &chunk[from..];
-            let mut cells = std::mem::take(&mut self.cells);
-            let read = scan::record(rest, self.delimiter, true, &mut cells);
-            let (end, fault) = match read {
-                Some(Ok(end)) => {
-                    let outcome = self.point(&rest[..end], &cells, now_ns, &mut |at, what| {
-                        listener.remark(from + at, what);
-                    });
-                    (end, outcome.err())
+        let mut cells = std::mem::take(&mut self.cells);
+        let mut records = Records::new(&chunk[from..], self.delimiter, true, &mut cells);
+        let mut looked = self.unknown.is_empty();
+        while let Some(read) = records.next() {
+            let fault = match read {
+                Ok(record) => {
+                    let start = from + record.at;
+                    // A column that is empty throughout costs no look at each chunk.
+                    if !looked && self.shows_more(&record) {
+                        self.kinds(&chunk[start..]);
+                        looked = true;
+                    }
+                    self.point(&record, now_ns, &mut |at, what| listener.remark(start + at, what))
+                        .map_err(|fault| (start, record.text.len(), start + fault.at, fault.what))
                 }
-                Some(Err(broken)) => {
-                    (broken.end, Some(Fault { at: broken.at, what: broken.what.into() }))
+                Err(Broken { start, end, at, what }) => {
+                    Err((from + start, end - start, from + at, Cow::Borrowed(what)))
                 }
-                None => break,
             };
-            self.cells = cells;
-            if let Some(fault) = fault {
-                listener.refused((from, end), from + fault.at, &fault.what);
+            if let Err((start, len, at, what)) = fault {
+                listener.refused((start, len), at, &what);
             }
-            if self.builder.is_full() {
-                batches.extend(self.builder.finish());
+            if self.points.is_full() {
+                batches.extend(self.points.batch());
             }
-            from += end.max(1);
         }
-        batches.extend(self.builder.finish());
+        self.cells = cells;
+        batches.extend(self.points.batch());
         Ok(batches)
     }
 
-    /// Takes the kinds of columns that have none yet from the cells of a chunk.
+    /// Whether a column without a kind has a cell here that is not blank.
+    fn shows_more(&self, record: &Record<'_, '_>) -> bool {
+        let is_there = |cell: &Cell| !record.raw(cell).trim_ascii().is_empty();
+        self.unknown.iter().any(|at| record.cells.get(*at).is_some_and(is_there))
+    }
+
+    /// Takes the kinds of columns that have none yet from the cells of a chunk, or of the rest of one.
     fn kinds(&mut self, chunk: &[u8]) {
-        let unknown: Vec<usize> = self.columns.iter().enumerate().filter_map(is_unknown).collect();
-        let mut kinds: Vec<Option<Kind>> = vec![None; unknown.len()];
-        let mut from = 0;
-        while from < chunk.len() {
-            let rest = &chunk[from..];
-            let read = scan::record(rest, self.delimiter, true, &mut self.cells);
-            if let Some(Ok(end)) = read
-                && self.cells.len() == self.columns.len()
-                && let Ok(text) = std::str::from_utf8(&rest[..end])
+        let unknown = std::mem::take(&mut self.unknown);
+        let mut kinds = vec![Kinds::default(); unknown.len()];
+        let mut records = Records::new(chunk, self.delimiter, true, &mut self.cells);
+        while let Some(read) = records.next() {
+            if let Ok(record) = read
+                && record.cells.len() == self.columns.len()
             {
                 for (at, known) in unknown.iter().zip(&mut kinds) {
-                    let cell = &self.cells[*at];
-                    let text = text.get(cell.start..cell.end).unwrap_or_default();
-                    if *known == Some(Kind::Text) || text.trim_ascii().is_empty() {
-                        continue;
-                    }
-                    if let Some(kind) = Kind::of(text) {
-                        *known = Some(known.map_or(kind, |known| known.with(kind)));
-                    }
+                    known.see(record.raw(&record.cells[*at]));
                 }
             }
-            let end = read.map_or(1, |read| read.unwrap_or_else(|broken| broken.end));
-            from += end.max(1);
         }
         for (at, found) in unknown.into_iter().zip(kinds) {
-            self.columns[at].role = Role::Field { kind: found, given: false };
+            self.columns[at].role = Role::Field { kind: found.kind(), given: false };
         }
+        self.find_unknown();
+    }
+
+    fn find_unknown(&mut self) {
+        self.unknown = self.columns.iter().enumerate().filter_map(is_unknown).collect();
     }
 
     /// Adds the point of a record.
     fn point(
         &mut self,
-        record: &[u8],
-        cells: &[Cell],
+        record: &Record<'_, '_>,
         now_ns: i64,
         remark: &mut dyn FnMut(usize, &str),
     ) -> Result<(), Fault> {
-        let text = std::str::from_utf8(record)
-            .map_err(|error| Fault::new(error.valid_up_to(), "it is not UTF-8"))?;
-        if let [only] = cells
-            && only.start == only.end
-            && !only.quoted
-        {
-            // An empty line.
-            return Ok(());
-        }
+        let Record { text, cells, .. } = *record;
         if cells.len() != self.columns.len() {
             let (there, wanted) = (cells.len(), self.columns.len());
             let at = cells.get(wanted).or(cells.last()).map_or(0, |cell| cell.start);
-            let plural = if there == 1 { "cell" } else { "cells" };
-            return Err(Fault::new(at, format!("{there} {plural}, and the header names {wanted}")));
+            return Err(Fault::new(at, csv::wrong_count(there, wanted)));
         }
         let mut time_ns = now_ns;
-        let mut point = self.builder.point(&self.measurement);
-        for (column, cell) in self.columns.iter_mut().zip(cells) {
-            let text = &cell.text(text);
+        self.points.begin();
+        for (at, (column, cell)) in self.columns.iter_mut().zip(cells).enumerate() {
+            let doubled;
+            let text = match cell.doubled {
+                true => {
+                    doubled = cell.text(text);
+                    doubled.as_ref()
+                }
+                false => record.raw(cell),
+            };
             match &mut column.role {
                 Role::Time => {
                     time_ns = time(&mut self.time_format, &self.wishes, text, now_ns)
                         .map_err(|what| Fault::new(cell.start, what))?;
                 }
-                Role::Tag if text.is_empty() => {}
-                Role::Tag => point = point.tag(&column.name, text),
+                Role::Tag => self.points.tag(text),
                 Role::Field { kind, given } => {
                     let known = kind.unwrap_or(Kind::Text);
                     let value = match known.read(text, cell.quoted) {
                         Ok(value) => value,
                         // Nothing is lost, and whoever divides should know.
-                        Err(_) if known == Kind::Integer && !*given => {
-                            let value = Kind::Float.read(text, cell.quoted);
-                            if value.is_ok() {
-                                *kind = Some(Kind::Float);
-                                let name = &column.name;
-                                let what = format!(
-                                    "{name} had integers alone so far, and is read as float from \
-                                     here on; --types {name}=float reads all of it so"
-                                );
-                                remark(cell.start, &what);
-                            }
-                            value.map_err(|_| misfit(cell, &column.name, known))?
+                        Err(_) if known == Kind::Integer && !*given && is_float(text) => {
+                            *kind = Some(Kind::Float);
+                            let name = &column.name;
+                            let what = format!(
+                                "{name} had integers alone so far, and is read as float from here \
+                                 on; --types {name}=float reads all of it so"
+                            );
+                            remark(cell.start, &what);
+                            Kind::Float
+                                .read(text, cell.quoted)
+                                .map_err(|_| misfit(cell, &column.name, known))?
                         }
                         Err(_) => return Err(misfit(cell, &column.name, known)),
                     };
                     if let Some(value) = value {
-                        point = point.field(&column.name, value);
+                        self.points.field(at, value);
                     }
                 }
             }
         }
-        match point.finish(time_ns) {
-            Ok(()) => Ok(()),
-            // All cells are empty.
-            Err(Refused::NoFields) if cells.iter().all(|cell| cell.start == cell.end) => Ok(()),
-            Err(refused) => Err(Fault::new(0, refused.to_string())),
+        if !self.points.has_fields() {
+            return match cells.iter().all(|cell| cell.start == cell.end) {
+                true => Ok(()),
+                false => Err(Fault::new(0, Refused::NoFields.to_string())),
+            };
         }
+        let name = |at: usize| self.columns[at].name.as_str();
+        let added = self.points.finish(&self.measurement, &self.tags, name, time_ns);
+        added.map_err(|refused| Fault::new(0, refused.to_string()))
     }
 }
 
@@ -289,6 +296,10 @@ impl Fault {
 
 fn is_unknown((at, column): (usize, &Column)) -> Option<usize> {
     matches!(column.role, Role::Field { kind: None, .. }).then_some(at)
+}
+
+fn is_float(text: &str) -> bool {
+    Kind::of(text) == Some(Kind::Float)
 }
 
 fn misfit(cell: &Cell, name: &str, kind: Kind) -> Fault {

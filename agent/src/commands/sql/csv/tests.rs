@@ -29,7 +29,8 @@ fn lines(batches: &[Batch]) -> Vec<String> {
 
 /// Points and complaints, of a file that comes in chunks of whole records of about that size.
 fn parsed(text: &str, wishes: &Wishes, size: usize) -> (Vec<String>, Vec<String>) {
-    let mut csv = Csv::new("m".into(), delimiter(text.as_bytes()).unwrap_or(b','), wishes.clone());
+    let mut csv =
+        Csv::new("m".into(), csv::delimiter(text.as_bytes()).unwrap_or(b','), wishes.clone());
     let mut heard = Heard::default();
     let (mut out, mut from, mut to) = (Vec::new(), 0, 0);
     while from < text.len() {
@@ -156,6 +157,27 @@ fn a_kind_may_turn_out_wider() {
     assert_eq!(lines, ["m n=F64(1.0) 99"]);
     let (_, heard) = parsed("n\n1.5\n", &types(Kind::Integer), 100);
     assert_eq!(heard.len(), 1, "what was said holds: {heard:?}");
+}
+
+#[test]
+fn a_column_may_be_empty_at_first() {
+    let first = "n,x,y\n1,,NaN\n2, ,\n8,,\n8,,\n8,,\n8,,\n";
+    let text = format!("{first}3,,\n4,7,\n5,0.5,true\n6,,no\n");
+    let (lines, heard) = parsed(&text, &Wishes::default(), first.len());
+    assert!(heard.is_empty(), "{heard:?}");
+    let expected = [
+        "m n=I64(1),y=Text(\"NaN\") 99",
+        "m n=I64(2),x=Text(\" \") 99",
+        "m n=I64(8) 99",
+        "m n=I64(8) 99",
+        "m n=I64(8) 99",
+        "m n=I64(8) 99",
+        "m n=I64(3) 99",
+        "m n=I64(4),x=F64(7.0) 99",
+        "m n=I64(5),x=F64(0.5),y=Text(\"true\") 99",
+        "m n=I64(6),y=Text(\"no\") 99",
+    ];
+    assert_eq!(lines, expected);
 }
 
 /// In whatever chunks the file comes, the points are the same, as long as the first shows the kinds.

@@ -183,7 +183,7 @@ fn a_table_is_read_again_when_it_changes_and_stays_when_the_new_one_is_bad() {
     assert_eq!(at(&mut s, now), ["cpu_sql v=1,dc=\"north\" 0", "cpu_sql v=2,dc=\"west\" 0"]);
     assert_eq!((s.metric("table_rows"), s.metric("tables_read")), (2, 1));
     for (text, sentence) in [
-        ("name,dc\na\n", "line 2 has 1 cells, expected 2"),
+        ("name,dc\na\n", "line 2: 1 cell, and the header names 2"),
         ("name,place\na,x\n", "there is no column `dc`"),
         (
             "name,dc\na,x\na,y\n",
