@@ -462,6 +462,52 @@ fn what_cannot_run_says_why() {
 }
 
 #[test]
+fn what_comes_to_nothing_is_told() {
+    let folder = Folder::new();
+    folder.write("x.influx", "cpu v=1 1\nmem v=1 1\n");
+    let check = |arguments: &[&str], words: &str| {
+        let ran = run(&folder, arguments);
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.err);
+        assert!(ran.err.contains(words), "{arguments:?}: {}", ran.err);
+        ran.out
+    };
+    let out = check(
+        &["SELECT v FROM cup", "x.influx"],
+        "no point is of the measurement `cup`; did you mean `cpu`?\n",
+    );
+    assert_eq!(out, "");
+    let out = check(
+        &["SELECT v FROM cpu", "y=x.influx"],
+        "no point is of the measurement `cpu`; there were those of y\n",
+    );
+    assert_eq!(out, "");
+    let out = check(
+        &["SELECT v FROM cpu", "--name", "x", "--time", "ts", "x.influx"],
+        "warning: --name, --time: line protocol says itself",
+    );
+    assert_eq!(out, "cpu_sql v=1 1\n");
+}
+
+#[test]
+fn a_mark_of_the_encoding_is_no_part_of_a_name() {
+    let folder = Folder::new();
+    folder.write("x.influx", "\u{feff}m v=1 1\n\u{feff}m v=2 2\nm v=3 3\n");
+    assert_eq!(rows(&folder, &["SELECT v FROM m", "x.influx"]), "m_sql v=1 1\nm_sql v=3 3\n");
+    folder.write("y.influx", "\u{feff}m v=x 1\n");
+    let ran = run(&folder, &["SELECT v FROM m", "y.influx"]);
+    assert!(ran.err.starts_with("y.influx:1:5: "), "{}", ran.err);
+}
+
+#[test]
+fn a_statement_may_begin_with_a_comment() {
+    let folder = Folder::new();
+    folder.write("x.influx", "m v=1 1\n");
+    let query = "-- what = v\nSELECT v -- all\nFROM m";
+    assert_eq!(rows(&folder, &["--output", "influx", query, "x.influx"]), "m_sql v=1 1\n");
+    assert_eq!(rows(&folder, &["--", query, "x.influx"]), "m_sql v=1 1\n");
+}
+
+#[test]
 fn the_plan_is_explained() {
     let folder = Folder::new();
     let query = "SELECT host, avg(usage) AS usage FROM cpu WHERE cpu = 'x' AND field('usage') > 1 \

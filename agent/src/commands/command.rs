@@ -219,7 +219,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
     let mut words: Vec<String> = Vec::new();
     let mut wants_help = false;
     let mut parser = lexopt::Parser::from_args(with_two_dashes(arguments));
-    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+    loop {
+        if let Some(word) = parser.try_raw_args().and_then(|mut rest| rest.next_if(is_comment)) {
+            words.push(word.into_string().map_err(|word| format!("{word:?} is not UTF-8"))?);
+            continue;
+        }
+        let Some(argument) = parser.next().map_err(|error| error.to_string())? else { break };
         match argument {
             Arg::Short('h') | Arg::Long("help") => wants_help = true,
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
@@ -253,6 +258,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         return Err(format!("--{flag} means nothing to `headwater {command:?}`"));
     }
     (command.make)(options, rest.to_vec())
+}
+
+/// A statement may begin with a comment, which no flag looks like: `-- what it does` and a line more.
+fn is_comment(argument: &OsStr) -> bool {
+    let text = argument.to_string_lossy();
+    let is_blank = |rest: &str| rest.starts_with(char::is_whitespace) || rest.contains('\n');
+    text.strip_prefix("--").is_some_and(is_blank)
 }
 
 /// Telegraf's users write `-config` as well as `--config`.
@@ -462,6 +474,7 @@ mod tests {
         check("--debug --quiet", "exclude each other");
         check("--test=yes", "unexpected argument for option '--test': \"yes\"");
         check("-x", "there is no flag -x");
+        check("--confg=a b", "there is no flag --confg");
         check("--watch-config notify", "--watch-config is not supported: restart the agent");
         check("-watch-config notify", "--watch-config is not supported");
         check("--sample-config", "use `headwater config create`");

@@ -7,6 +7,8 @@ use crate::error::Area;
 pub struct Statement {
     /// The name in `CREATE STREAM name AS`.
     pub stream: Option<Name>,
+    /// What rows of several measurements are called if neither that nor an option says so.
+    pub otherwise: Option<String>,
     /// The value of the tag `tag` that `WITH (tag = 't')` gives the rows.
     pub tag: Option<Name>,
     /// What it does with the snapshot that it names.

@@ -282,7 +282,19 @@ fn parser_error(error: ParserError, query: &str, whole: Area) -> SqlError {
         let length = rest.take_while(|c| c.is_alphanumeric() || *c == '_').count().max(1);
         column + length as u32
     });
-    SqlError::new(Area { line, column, end_line: line, end_column: end }, lower(sentence))
+    let area = Area { line, column, end_line: line, end_column: end };
+    let written = || query.lines().nth(line as usize - 1).unwrap_or_default().chars();
+    let word = || written().skip(column as usize - 1).take((end - column) as usize);
+    let sentence = match () {
+        () if sentence.starts_with("No infix parser") => {
+            format!("there is no operator {}", word().collect::<String>())
+        }
+        () if word().eq("`".chars()) => {
+            "names stand in double quotes, texts in single ones".to_owned()
+        }
+        () => lower(sentence),
+    };
+    SqlError::new(area, sentence)
 }
 
 fn lower(sentence: &str) -> String {
@@ -394,6 +406,7 @@ fn query_body(query: sp::Query, whole: Area) -> Result<Statement> {
     let windows = named_window.into_iter().map(|w| over::named(w, whole)).collect::<Result<_>>()?;
     Ok(Statement {
         stream: None,
+        otherwise: None,
         tag: None,
         snapshot: None,
         items,

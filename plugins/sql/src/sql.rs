@@ -1,6 +1,6 @@
 //! Processor `sql`: stream SQL over the points that pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use headwater_plugin_api::batch::Batch;
@@ -548,6 +548,7 @@ impl Blueprint {
         let made = units.iter().zip(chains(units, *seed)).enumerate();
         made.map(|(at, ((_, plan), chain))| {
             let mut statement = Statement::new(plan.clone(), settings, seed + at as u64);
+            units[..at].iter().for_each(|(_, earlier)| statement.expect(&earlier.name));
             if let Some(sources) = statement.sources() {
                 chain.into_iter().for_each(|origin| sources.set_exact(origin));
                 if *overtake {
@@ -649,6 +650,9 @@ impl Engine {
 
     /// At an orderly stop: open windows go on from the checkpoint after the next start, or are emitted.
     fn stop_statements(&mut self, now: i64, out: &mut Sink<'_>) {
+        let unread: BTreeSet<String> =
+            self.statements.iter_mut().flat_map(Statement::unread).collect();
+        unread.iter().for_each(|sentence| self.host.info(sentence));
         if let Some(checkpoint) = &mut self.checkpoint
             && checkpoint.stop(&mut self.statements)
         {

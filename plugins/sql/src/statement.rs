@@ -289,6 +289,26 @@ impl Statement {
         reports
     }
 
+    /// Tells of the rows of an earlier statement.
+    pub fn expect(&mut self, rows: &ResultName) {
+        self.watch.expect(rows);
+        if let Some(join) = &mut self.join {
+            join.expect(rows);
+        }
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.expect(rows);
+        }
+    }
+
+    /// Measurements of which no point came, to be told at the end.
+    pub fn unread(&mut self) -> Vec<String> {
+        match (&mut self.join, &mut self.snapshot) {
+            (Some(join), _) => join.unread(),
+            (_, Some(snapshot)) => snapshot.unread(),
+            (None, None) => Vec::from_iter(self.watch.unread()),
+        }
+    }
+
     /// As [`apply`](Self::apply), for a batch whose series others look up as well: `numbers` was told
     /// of it.
     pub fn apply_numbered(

@@ -136,8 +136,8 @@ pub fn truncate(unit: &str, nanos: i64) -> Option<i64> {
     let to = |year, month| days(Date { year, month, day: 1 }).checked_mul(DAY);
     let grid = |size: i64| nanos.checked_sub(nanos.rem_euclid(size));
     match unit {
-        "microsecond" | "microseconds" => grid(1_000),
-        "millisecond" | "milliseconds" => grid(1_000_000),
+        "microsecond" => grid(1_000),
+        "millisecond" => grid(1_000_000),
         "second" => grid(SECOND),
         "minute" => grid(60 * SECOND),
         "hour" => grid(3600 * SECOND),
@@ -155,6 +155,17 @@ pub fn truncate(unit: &str, nanos: i64) -> Option<i64> {
 pub fn seconds(nanos: i64) -> f64 {
     // Apart, so that the nanoseconds are not rounded off first; both of one sign, so that none are lost.
     (nanos / SECOND) as f64 + (nanos % SECOND) as f64 / 1e9
+}
+
+/// A unit or part as [`truncate`] and [`extract`] call it: in small letters, one of several. What is
+/// none stays as it is.
+pub fn unit(written: &str) -> &str {
+    let singular = written.strip_suffix(['s', 'S']);
+    let is = |known: &&&str| {
+        written.eq_ignore_ascii_case(known)
+            || singular.is_some_and(|one| one.eq_ignore_ascii_case(known))
+    };
+    TRUNCATE_UNITS.iter().chain(EXTRACT_PARTS).find(is).map_or(written, |known| *known)
 }
 
 /// The units that [`truncate`] knows.
@@ -179,9 +190,9 @@ pub fn extract(part: &str, nanos: i64) -> Option<f64> {
     let of_minute = (of_day % (60 * SECOND)) as f64;
     Some(match part {
         "epoch" => seconds(nanos),
-        "nanosecond" | "nanoseconds" => of_minute,
-        "microsecond" | "microseconds" => of_minute / 1e3,
-        "millisecond" | "milliseconds" => of_minute / 1e6,
+        "nanosecond" => of_minute,
+        "microsecond" => of_minute / 1e3,
+        "millisecond" => of_minute / 1e6,
         "second" => of_minute / 1e9,
         "minute" => (of_day / (60 * SECOND) % 60) as f64,
         "hour" => (of_day / (3600 * SECOND)) as f64,
@@ -189,6 +200,15 @@ pub fn extract(part: &str, nanos: i64) -> Option<f64> {
         "month" => f64::from(month),
         "quarter" => f64::from((month - 1) / 3 + 1),
         "year" => year as f64,
+        "week" | "isoyear" => {
+            // A week belongs to the year that its Thursday is in.
+            let thursday = day - (day + 3).rem_euclid(7) + 3;
+            let year = date(thursday).year;
+            match part {
+                "isoyear" => year as f64,
+                _ => ((thursday - days(Date { year, month: 1, day: 1 })) / 7 + 1) as f64,
+            }
+        }
         "dow" => (day + 4).rem_euclid(7) as f64,
         "isodow" => ((day + 3).rem_euclid(7) + 1) as f64,
         "doy" => (day - days(Date { year, month: 1, day: 1 }) + 1) as f64,
@@ -206,9 +226,11 @@ pub const EXTRACT_PARTS: &[&str] = &[
     "minute",
     "hour",
     "day",
+    "week",
     "month",
     "quarter",
     "year",
+    "isoyear",
     "dow",
     "isodow",
     "doy",
@@ -267,6 +289,30 @@ mod tests {
         let part = |name| extract(name, time).unwrap();
         assert_eq!((part("dow"), part("isodow"), part("doy")), (4.0, 4.0, 228.0));
         assert_eq!((part("second"), part("minute"), part("quarter")), (30.5, 45.0, 3.0));
+        for (written, known) in [
+            ("HOUR", "hour"),
+            ("Hours", "hour"),
+            ("days", "day"),
+            ("milliseconds", "millisecond"),
+            ("NANOSECONDS", "nanosecond"),
+            ("DOW", "dow"),
+            ("s", "s"),
+            ("hourss", "hourss"),
+            ("ages", "ages"),
+            ("", ""),
+        ] {
+            assert_eq!(unit(written), known);
+        }
+        let week = |time: &str| {
+            let time = parse(time).unwrap();
+            (extract("isoyear", time).unwrap(), extract("week", time).unwrap())
+        };
+        assert_eq!(week("2024-08-15"), (2024.0, 33.0));
+        assert_eq!(week("2021-01-03"), (2020.0, 53.0));
+        assert_eq!(week("2021-01-04"), (2021.0, 1.0));
+        assert_eq!(week("2024-12-30"), (2025.0, 1.0));
+        assert_eq!(week("1969-12-31T23:59:59Z"), (1970.0, 1.0));
+        assert_eq!(week("1962-12-30"), (1962.0, 52.0));
         for name in EXTRACT_PARTS {
             assert!(extract(name, time).is_some(), "{name}");
         }

@@ -1,11 +1,12 @@
-//! Names of columns that no point ever had: reported once, with the nearest known ones.
+//! Names of columns that no point ever had, and of measurements that never came: reported once, with the
+//! nearest known ones.
 
 use std::collections::BTreeSet;
 
 use headwater_plugin_api::batch::SeriesRef;
 use headwater_plugin_api::config::nearest;
 
-use crate::plan::{Column, Plan};
+use crate::plan::{Column, Plan, Reads, ResultName};
 
 /// Which columns of a statement were met.
 pub struct Watch {
@@ -14,11 +15,17 @@ pub struct Watch {
     /// When the first point of interest came.
     since: Option<i64>,
     done: bool,
+    /// What is read, unless it may come from elsewhere than from outside.
+    reads: Option<Reads>,
+    /// Measurements that came instead.
+    others: BTreeSet<String>,
 }
 
 impl Watch {
     /// How many names are remembered to suggest.
     const MAX_NAMES: usize = 256;
+    /// How many measurements are.
+    const MAX_OTHERS: usize = 64;
     /// How long a name may be missing before it is reported.
     const PATIENCE_NS: i64 = 30_000_000_000;
 
@@ -31,7 +38,47 @@ impl Watch {
         });
         let done = missing.is_empty() || plan.reads.is_hidden();
         missing.sort_by_key(|column| (column.area.line, column.area.column));
-        Watch { missing, known: BTreeSet::new(), since: None, done }
+        let is_named = matches!(plan.reads, Reads::Name(_) | Reads::Globs(_));
+        let reads = Some(plan.reads.clone()).filter(|reads| is_named && !reads.is_hidden());
+        Watch { missing, known: BTreeSet::new(), since: None, done, reads, others: BTreeSet::new() }
+    }
+
+    /// Tells of the rows of an earlier statement, of which there may be none.
+    pub fn expect(&mut self, rows: &ResultName) {
+        let makes = |reads: &mut Reads| match rows {
+            ResultName::Fixed(name) => reads.matches(name),
+            ResultName::Derived => true,
+        };
+        self.reads.take_if(makes);
+    }
+
+    /// Takes note of a measurement that the statement does not read.
+    pub fn other(&mut self, measurement: &str) {
+        let wants = self.since.is_none() && self.reads.is_some();
+        if wants && self.others.len() < Self::MAX_OTHERS && !self.others.contains(measurement) {
+            self.others.insert(measurement.to_owned());
+        }
+    }
+
+    /// What is to be said at the end of a statement to which nothing came that it reads, though points
+    /// came.
+    pub fn unread(&mut self) -> Option<String> {
+        let others = std::mem::take(&mut self.others);
+        let reads = self.reads.take().filter(|_| self.since.is_none() && !others.is_empty())?;
+        let (what, near) = match &reads {
+            Reads::Name(name) => {
+                (format!("is of the measurement `{name}`"), nearest(name, &others))
+            }
+            _ => ("is of a measurement that the patterns match".to_owned(), None),
+        };
+        Some(match near {
+            Some(near) => format!("no point {what}; did you mean `{near}`?"),
+            None => {
+                let names: Vec<&str> = others.iter().take(12).map(String::as_str).collect();
+                let more = if others.len() > names.len() { ", and others" } else { "" };
+                format!("no point {what}; there were those of {}{more}", names.join(", "))
+            }
+        })
     }
 
     /// Takes note of a name of a field or tag.
@@ -47,18 +94,19 @@ impl Watch {
 
     /// Takes note of a series that the statement reads.
     pub fn series(&mut self, series: &SeriesRef<'_>, now: i64) {
+        self.since.get_or_insert(now);
         if !self.done {
-            self.since.get_or_insert(now);
             series.tags().for_each(|(key, _)| self.met(key));
         }
     }
 
     /// Takes note of what another one met.
     pub fn absorb(&mut self, other: &Watch) {
+        other.others.iter().for_each(|name| self.other(name));
+        self.since = [self.since, other.since].into_iter().flatten().min();
         if self.done || other.since.is_none() {
             return;
         }
-        self.since = [self.since, other.since].into_iter().flatten().min();
         self.missing.retain(|column| other.missing.contains(column));
         for name in &other.known {
             if self.known.len() < Self::MAX_NAMES && !self.known.contains(name) {

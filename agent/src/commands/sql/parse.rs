@@ -16,6 +16,9 @@ use super::host::CommandHost;
 use super::source::{Piece, Source};
 use crate::loader::Registry;
 
+/// What some editors write before UTF-8.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// One parser for each way that files are read, and one for each file of CSV. Those of plugins hold
 /// nothing from one chunk to the next but what makes them quick.
 #[derive(Default)]
@@ -107,10 +110,17 @@ impl Parsers {
         complaints: &mut Complaints,
     ) -> Result<Vec<Batch>, Error> {
         let Some(parser) = self.0.get_mut(source.parser) else { return Ok(Vec::new()) };
-        let mut place = Place { text: &buffer[..piece.len], source, complaints };
+        // An editor's mark of the encoding is no part of the first name.
+        let is_marked = |text: &[u8]| source.lines == 0 && text.starts_with(MARK);
+        let skipped = match parser {
+            Parser::Plugin(_) if is_marked(&buffer[..piece.len]) => MARK.len(),
+            _ => 0,
+        };
+        let (buffer, len) = (&buffer[skipped..], piece.len - skipped);
+        let mut place = Place { text: &buffer[..len], source, complaints };
         let mut batches = match parser {
             Parser::Csv(csv) => csv.parse(place.text, now_ns, &mut place).map_err(Error::failed)?,
-            Parser::Plugin(plugin) => plugin.parse(buffer, piece, now_ns, place)?,
+            Parser::Plugin(plugin) => plugin.parse(buffer, (len, piece.last), now_ns, place)?,
         };
         for batch in &mut batches {
             batch.set_origin(source.origin);
@@ -123,13 +133,13 @@ impl Plugin {
     fn parse(
         &mut self,
         buffer: &[u8],
-        piece: &Piece,
+        (len, last): (usize, bool),
         now_ns: i64,
         place: Place<'_>,
     ) -> Result<Vec<Batch>, Error> {
-        let padded = &buffer[..piece.len + PADDING];
+        let padded = &buffer[..len + PADDING];
         let origin = place.source.origin;
-        let chunk = Chunk { padded, last: piece.last, default_time_ns: now_ns, origin };
+        let chunk = Chunk { padded, last, default_time_ns: now_ns, origin };
         let mut target = Taken { batches: Vec::new(), checks: self.checks, malformed: None, place };
         let cx = Context::new(now_ns, None, None);
         let result = serve::with_sink(&mut target, |sink| self.instance.parse(&cx, &chunk, sink));

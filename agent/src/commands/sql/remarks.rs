@@ -39,7 +39,7 @@ const ODD: &[(&str, &str)] = &[
 
 /// What failed in expressions, whose value was NULL then.
 const FAILURES: &[(&str, &str)] = &[
-    ("overflow", "an integer fitted no 64-bit type"),
+    ("overflow", "a number that fits no 64-bit type"),
     ("division_by_zero", "a division by zero"),
     ("kinds", "operands of kinds that do not go together"),
     ("cast", "a text that is no number, time or the like"),

@@ -128,6 +128,16 @@ impl SqlOptions {
         Ok(Wishes { tags, time: self.time.clone(), types: self.types.clone() })
     }
 
+    /// The flags given that say what keys of JSON and CSV mean.
+    pub fn of_keys(&self) -> Vec<&'static str> {
+        let given = [
+            ("--name", self.name.is_some()),
+            ("--tags", !self.tags.is_empty()),
+            ("--time", self.time.is_some()),
+        ];
+        given.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect()
+    }
+
     /// # Errors
     /// There is no key.
     pub fn set_time(&mut self, text: &str) -> Result<(), String> {

@@ -65,6 +65,8 @@ pub struct Run<'a> {
     sources: Vec<Source>,
     /// What the files were taken for, by name.
     guesses: Vec<(String, Guess)>,
+    /// All files are line protocol and hold something.
+    only_lines: bool,
     clock: Clock,
     complaints: Complaints,
     /// The clock on the wall, if files are followed: then windows close by it.
@@ -95,6 +97,7 @@ impl<'a> Run<'a> {
             parsers: Parsers::default(),
             sources: Vec::new(),
             guesses: Vec::new(),
+            only_lines: true,
             clock: Clock::default(),
             complaints: Complaints::default(),
             wall: None,
@@ -127,6 +130,14 @@ impl<'a> Run<'a> {
         }
         if !wrong.is_empty() {
             return Err(Stop::Failed(wrong.join("\nerror: ")));
+        }
+        let unused = options.of_keys();
+        if self.only_lines && !unused.is_empty() {
+            self.tell(&format!(
+                "warning: {}: line protocol says itself what its measurements, tags and times are; \
+                 NAME=FILE gives its points another measurement",
+                unused.join(", ")
+            ));
         }
         let now = self.wall.as_ref().map_or(self.default_time_ns.min(0), |wall| wall());
         for source in &mut self.sources {
@@ -162,6 +173,8 @@ impl<'a> Run<'a> {
         if options.input.is_none() {
             self.guesses.push((source.name.clone(), guessed));
         }
+        let is_empty = source.head().map_err(|error| error.to_string())?.is_empty();
+        self.only_lines &= format == Format::Influx && !is_empty;
         let name = file.name.as_ref().or(options.name.as_ref());
         if format == Format::Csv {
             let delimiter = guess::delimiter(&file.path, source.head().map_err(|e| e.to_string())?);
@@ -401,7 +414,8 @@ impl<'a> Run<'a> {
             match level {
                 Level::Error => self.tell(&format!("error: {message}")),
                 Level::Warning => self.tell(&format!("warning: {message}")),
-                Level::Information | Level::Debug => {}
+                Level::Information => self.tell(&message),
+                Level::Debug => {}
             }
         }
     }

@@ -90,6 +90,7 @@ impl Binder {
             args.push(node);
         }
         self.units(signature.function, &args, call, area)?;
+        self.stretch(signature.function, &args, call, area)?;
         zone(signature.function, &args, call)?;
         Ok(Node::Call(signature.function, args))
     }
@@ -109,6 +110,22 @@ impl Binder {
         }
     }
 
+    /// A stretch of time that is written down is longer than nothing.
+    fn stretch(&self, function: Function, args: &[Node], call: &Call, area: Area) -> Result<()> {
+        let nanos = match (function, args.first()) {
+            (Function::DateBin, Some(Node::Const(Const::Text(text)))) => {
+                crate::duration::parse(text)
+            }
+            (Function::DateBin, Some(Node::Const(Const::Interval(nanos)))) => Some(*nanos),
+            _ => None,
+        };
+        if nanos.is_none_or(|nanos| nanos > 0) {
+            return Ok(());
+        }
+        let at = call.args.first().map_or(area, |arg| arg.area);
+        err(at, "expected a length of time above 0, such as '10s'")
+    }
+
     fn units(&self, function: Function, args: &[Node], call: &Call, area: Area) -> Result<()> {
         let known: &[&str] = match function {
             Function::DateTrunc => crate::time::TRUNCATE_UNITS,
@@ -116,9 +133,7 @@ impl Binder {
             _ => return Ok(()),
         };
         let Some(Node::Const(Const::Text(unit))) = args.first() else { return Ok(()) };
-        let singular = unit.trim_end_matches('s');
-        if known.contains(&unit.as_str()) || known.contains(&singular) && unit.ends_with("seconds")
-        {
+        if known.contains(&crate::time::unit(unit)) {
             return Ok(());
         }
         let at = call.args.first().map_or(area, |arg| arg.area);

@@ -95,12 +95,15 @@ pub fn bind(statement: &Statement, options: &Options) -> Result<Plan> {
         (Some(Name { text, .. }), _) => ResultName::Fixed(text.clone()),
         (None, _) if !options.name.is_empty() => ResultName::Fixed(options.name.clone()),
         (None, SourceKind::Name(name)) => ResultName::Fixed(format!("{name}_sql")),
-        (None, _) if is_aggregate => {
-            return err(
-                statement.source.area,
-                "several measurements become one here, which needs a name; write CREATE STREAM name AS SELECT ... or set `name`",
-            );
-        }
+        (None, _) if is_aggregate => match &statement.otherwise {
+            Some(name) => ResultName::Fixed(name.clone()),
+            None => {
+                return err(
+                    statement.source.area,
+                    "several measurements become one here, which needs a name; write CREATE STREAM name AS SELECT ... or set `name`",
+                );
+            }
+        },
         (None, _) => ResultName::Derived,
     };
     let keys = table.as_ref().map(|table| table.bind_keys(&mut binder)).transpose()?;

@@ -417,7 +417,7 @@ fn date_part<'a>(
     let (Data::Text(units), Data::Time(times)) = (&unit.data, &time.data) else {
         return mismatch(valid, n, cx);
     };
-    let units: Vec<&str> = units.iter().map(AsRef::as_ref).collect();
+    let units: Vec<&str> = units.iter().map(|unit| time::unit(unit.as_ref())).collect();
     let (u, t) = ((units.as_slice(), unit.constant), (times.as_slice(), time.constant));
     if function == Function::Extract {
         let (values, valid) = zip(u, t, valid, n, cx, |unit: &str, nanos| {

@@ -61,6 +61,7 @@ pub fn finish(statement: &mut Statement, clauses: Clauses) -> Result<()> {
     statement.tag = tag;
     each(statement, &mut rewrite)?;
     if let Some(pattern) = pattern {
+        statement.otherwise = Some(name_of(&pattern.text));
         let condition = matches_tag(&pattern);
         statement.filter = Some(match statement.filter.take() {
             None => condition,
@@ -173,6 +174,14 @@ fn record_tag(area: Area) -> Expr {
     let tag = Expr { kind, area: Area::default() };
     let measurement = column("measurement", area);
     call("coalesce", vec![tag, measurement], area)
+}
+
+/// What the rows of a pattern without a name are called: by what stands in it beside wildcards.
+fn name_of(pattern: &str) -> String {
+    let is_separator = |c: char| matches!(c, '.' | '-' | '_' | '/') || c.is_whitespace();
+    let parts = pattern.split('*').map(|part| part.trim_matches(is_separator));
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() { "tag_sql".to_owned() } else { format!("{}_sql", parts.join(".")) }
 }
 
 /// Whether the record's tag matches: `*` stands for any text.

@@ -8,7 +8,7 @@ use headwater_plugin_api::window::SeriesNumbers;
 use headwater_plugin_api::window::codec::{Broken, Read, Reader, put};
 
 use crate::emit::{Base, Column, Emitter};
-use crate::plan::{Action, Plan, Reads, Role, Snapshot};
+use crate::plan::{Action, Plan, Reads, ResultName, Role, Snapshot};
 use crate::statement::{Counts, Relief, Settings, Statement};
 use crate::vector::{Data, Vector};
 
@@ -284,6 +284,18 @@ impl SnapshotState {
     pub fn report(&mut self, now: i64, at_once: bool) -> Vec<String> {
         let statements = std::iter::once(&mut self.keeps).chain(&mut self.flushes);
         statements.flat_map(|statement| statement.report(now, at_once)).collect()
+    }
+
+    /// Tells of the rows of an earlier statement.
+    pub fn expect(&mut self, rows: &ResultName) {
+        let statements = std::iter::once(&mut self.keeps).chain(&mut self.flushes);
+        statements.for_each(|statement| statement.expect(rows));
+    }
+
+    /// Measurements of which no point came.
+    pub fn unread(&mut self) -> Vec<String> {
+        let statements = std::iter::once(&mut self.keeps).chain(&mut self.flushes);
+        statements.flat_map(Statement::unread).collect()
     }
 
     /// Gives back after a while without points what only saves time.

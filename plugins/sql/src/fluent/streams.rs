@@ -69,13 +69,20 @@ fn statements(text: &str) -> Result<String, String> {
         }
         let (key, value) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
         let value = value.trim();
+        if key.starts_with('@') {
+            return wrong(&format!(
+                "the command `{key}` is not supported; write the sections into one file, with their values"
+            ));
+        }
         let Some(task) = &mut task else {
             return wrong(&format!("`{key}` stands in no section; expected {SECTION}"));
         };
         let (is_name, is_exec) =
             (key.eq_ignore_ascii_case("name"), key.eq_ignore_ascii_case("exec"));
         if !is_name && !is_exec {
-            return wrong(&format!("there is no key `{key}`; expected `Name` or `Exec`"));
+            let hint =
+                if task.exec { "; a statement stands on one line, behind `Exec`" } else { "" };
+            return wrong(&format!("there is no key `{key}`; expected `Name` or `Exec`{hint}"));
         }
         let seen = if is_name { &mut task.name } else { &mut task.exec };
         if std::mem::replace(seen, true) {
@@ -83,6 +90,9 @@ fn statements(text: &str) -> Result<String, String> {
         }
         if value.is_empty() {
             return wrong(&format!("`{key}` has no value"));
+        }
+        if is_exec && value.starts_with(['"', '\'']) {
+            return wrong("the statement stands behind `Exec` without quotes");
         }
         if is_exec {
             any = true;
@@ -147,7 +157,16 @@ mod tests {
             ("[STREAM_TASK]\nName a\nName b", "line 3: `Name` stands twice"),
             ("[STREAM_TASK]\nName a\nExec", "line 3: `Exec` has no value"),
             ("[STREAM_TASK]\nName a\nquery SELECT", "line 3: there is no key `query`"),
-            ("@INCLUDE other.conf", "line 1: `@INCLUDE` stands in no section"),
+            ("@INCLUDE other.conf", "line 1: the command `@INCLUDE` is not supported"),
+            ("[STREAM_TASK]\nName a\n@SET x=1", "line 3: the command `@SET` is not supported"),
+            (
+                "[STREAM_TASK]\nName a\nExec SELECT a\n  FROM STREAM:b;",
+                "line 4: there is no key `FROM`; expected `Name` or `Exec`; a statement stands on one line",
+            ),
+            (
+                "[STREAM_TASK]\nName a\nExec \"SELECT a FROM STREAM:b;\"",
+                "line 3: the statement stands behind `Exec` without quotes",
+            ),
         ] {
             let error = statements(text).unwrap_err();
             assert!(error.contains(wanted), "{text:?}: {error}");

@@ -147,6 +147,30 @@ fn names_and_windows() {
 }
 
 #[test]
+fn aggregates_of_a_pattern_are_called_by_it() {
+    let name = |query: &str, name: &str| {
+        let options = Options { name: name.to_owned(), ..Options::default() };
+        bind::bind(&statement(query), &options).unwrap().name
+    };
+    let fixed = |name: &str| crate::plan::ResultName::Fixed(name.to_owned());
+    for (pattern, wanted) in [
+        ("app", "app_sql"),
+        ("app.*", "app_sql"),
+        ("*.log", "log_sql"),
+        ("kube.*.web-1_*", "kube.web-1_sql"),
+        ("*", "tag_sql"),
+        ("**", "tag_sql"),
+    ] {
+        let query = format!("SELECT COUNT(*) FROM TAG:'{pattern}' WINDOW TUMBLING (5 SECOND);");
+        assert_eq!(name(&query, ""), fixed(wanted));
+        assert_eq!(name(&query, "set"), fixed("set"));
+        assert_eq!(name(&format!("CREATE STREAM s AS {query}"), ""), fixed("s"));
+    }
+    let points = name("SELECT a FROM TAG:'app.*';", "");
+    assert_eq!(points, crate::plan::ResultName::Derived);
+}
+
+#[test]
 fn what_cannot_run_is_refused_with_its_place() {
     for (query, wanted) in [
         ("SELECT * FROM TAG:app", "line 1, column 15, at `TAG:app`: expected a quoted pattern"),
@@ -175,6 +199,30 @@ fn what_cannot_run_is_refused_with_its_place() {
         ),
         ("SELECT * FROM STREAM:a WHERE @record.contains(1)", "expected @record.contains(key)"),
         ("SELECT RECORD_TAG(a) FROM STREAM:a", "expected RECORD_TAG()"),
+        (
+            "SELECT * FROM STREAM:a WHERE @level = 'error'",
+            "column 30, at `@`: the record's functions are @record.contains(key) and @record.time(); a key with an @ stands in double quotes",
+        ),
+        (
+            "SELECT * FROM STREAM:my-app",
+            "column 15, at `STREAM:my-`: expected the name of a stream",
+        ),
+        (
+            "SELECT * FROM STREAM:tail.* WHERE a > 1",
+            "at `STREAM:tail.*`: expected the name of a stream or measurement, such as FROM STREAM:cpu; one with other characters stands in double quotes: FROM STREAM:\"my-app\"; patterns stand in FROM TAG:'app.*'",
+        ),
+        (
+            "CREATE STREAM my-s AS SELECT * FROM STREAM:a",
+            "column 15, at `my-`: a name with other characters",
+        ),
+        (
+            "CREATE STREAM s(tag='t') AS SELECT * FROM STREAM:a",
+            "at `(`: expected [WITH (...)] AS SELECT",
+        ),
+        (
+            "SELECT COUNT(*) FROM STREAM:a WINDOW SLIDING (5 SECOND)",
+            "column 38, at `SLIDING`: there is no such window; the forms that work are WINDOW TUMBLING",
+        ),
         ("SELECT map[1] FROM STREAM:a", "column 12, at `1`: expected a quoted key"),
         ("SELECT map[", "line 1"),
         ("SELECT a FROM STREAM:", "expected the name"),
@@ -205,7 +253,6 @@ fn what_cannot_run_is_refused_with_its_place() {
             "SELECT TIMESERIES_FORECAST(a) FROM STREAM:b",
             "expected TIMESERIES_FORECAST(key, seconds)",
         ),
-        ("SELECT COUNT(*) FROM TAG:'*'", "needs a name"),
         (
             "SELECT a FROM STREAM:m LEFT JOIN STREAM:n ON a = b",
             "at `JOIN`: such a statement has one source",

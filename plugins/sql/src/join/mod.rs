@@ -151,6 +151,16 @@ impl JoinState {
         self.sides.iter_mut().flat_map(|side| side.report(now, at_once)).collect()
     }
 
+    /// Tells of the rows of an earlier statement.
+    pub fn expect(&mut self, rows: &ResultName) {
+        self.sides.iter_mut().for_each(|side| side.expect(rows));
+    }
+
+    /// Measurements of which no point came.
+    pub fn unread(&mut self) -> Vec<String> {
+        self.sides.iter_mut().flat_map(Statement::unread).collect()
+    }
+
     /// Adds what was counted.
     pub fn take_counts(&mut self, counts: &mut Counts) {
         for part in self.sides.iter_mut().map(Statement::take_counts) {

@@ -78,6 +78,16 @@ pub fn expr(e: sp::Expr, around: Area, depth: usize) -> Result<Expr> {
         },
         sp::Expr::Cast { kind, expr: e, data_type, format } => {
             use sp::CastKind::{Cast, DoubleColon, TryCast};
+            if let Some((name, _)) = data_type.to_string().split_once('(')
+                && cast_to(&data_type).is_some()
+            {
+                return err(
+                    at,
+                    format!(
+                        "cannot cast to {data_type}: casts cut nothing off; write {name}, and left(text, count), round(number, digits) or date_trunc(unit, time) around it"
+                    ),
+                );
+            }
             let Some(to) = cast_to(&data_type) else {
                 return err(
                     at,
@@ -260,6 +270,7 @@ fn operator(op: BinaryOperator, left: Expr, right: Expr, at: Area) -> Result<Exp
         B::PGExp | B::BitwiseXor => known("pow", vec![left, right]),
         B::Arrow => known("->", vec![left, right]),
         B::LongArrow => known("->>", vec![left, right]),
+        B::PGOverlap => return err(at, "the operator && is not supported; write AND"),
         other => return err(at, format!("the operator {other} is not supported")),
     })
 }

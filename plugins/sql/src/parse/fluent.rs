@@ -17,11 +17,15 @@ const NAMED: &[&str] = &[
     "record_tag",
     "record_time",
 ];
-const STREAM: &str = "expected the name of a stream or measurement, such as FROM STREAM:cpu";
+const STREAM: &str = "expected the name of a stream or measurement, such as FROM STREAM:cpu; one with other \
+     characters stands in double quotes: FROM STREAM:\"my-app\"; patterns stand in FROM TAG:'app.*'";
+const QUOTES: &str =
+    "a name with other characters than letters, digits, `_` and `.` stands in double quotes";
 const TAG: &str = "expected a quoted pattern, such as FROM TAG:'app.*'";
 const WINDOWS: &str = "the forms that work are WINDOW TUMBLING (5 SECOND) and \
      WINDOW HOPPING (10 SECOND, ADVANCE BY 2 SECOND)";
-const RECORD: &str = "the record's functions are @record.contains(key) and @record.time()";
+const RECORD: &str = "the record's functions are @record.contains(key) and @record.time(); a key with an @ \
+     stands in double quotes";
 
 /// A word of the statement, which may stand for several that were written.
 #[derive(Clone)]
@@ -95,6 +99,11 @@ pub fn read(tokens: &[&TokenWithSpan]) -> Result<(Vec<TokenWithSpan>, Clauses)> 
                 return err(piece.area(), "there is a second window; expected one");
             }
             at = window(rest, at, end, &mut clauses)?;
+        } else if top
+            && piece.is("window")
+            && rest.get(at + 2).is_some_and(|piece| piece.has(&Token::LParen))
+        {
+            return err(rest[at + 1].area(), format!("there is no such window; {WINDOWS}"));
         } else if top && piece.is("join") {
             return err(
                 piece.area(),
@@ -227,6 +236,9 @@ fn head(pieces: &[Piece], clauses: &mut Clauses) -> Result<usize> {
         return err(at(2), "the name is empty");
     }
     clauses.name = Some(Name { text: name, area: at(2) });
+    if let Some(rest) = touching(pieces, 2).filter(|_| !pieces[3].has(&Token::LParen)) {
+        return err(at(2).to(rest), QUOTES);
+    }
     let mut next = 3;
     if is(3, "with") && flush {
         return err(
@@ -366,6 +378,10 @@ fn source(
         }
         _ => return err(whole, if stream { STREAM } else { TAG }),
     }
+    // `STREAM:my-app` and `STREAM:app.*`: what touches the name was meant to be of it.
+    if let Some(rest) = touching(pieces, at + 2).filter(|_| stream) {
+        return err(whole.to(rest), STREAM);
+    }
     Ok(at + 3)
 }
 
@@ -404,6 +420,12 @@ fn window(pieces: &[Piece], at: usize, end: Area, clauses: &mut Clauses) -> Resu
     }
     clauses.window = Some(Window { size, advance, area: here(at).to(here(next)) });
     Ok(next + 1)
+}
+
+/// What stands right behind a name without a blank.
+fn touching(pieces: &[Piece], name: usize) -> Option<Area> {
+    let next = pieces.get(name + 1)?;
+    (next.token.span.start == pieces[name].token.span.end).then(|| next.area())
 }
 
 /// `5 SECOND` in nanoseconds.

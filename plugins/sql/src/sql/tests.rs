@@ -145,11 +145,13 @@ impl Stage {
     }
 
     fn warnings(&self) -> Vec<String> {
+        self.logged(Level::Warning)
+    }
+
+    fn logged(&self, wanted: Level) -> Vec<String> {
         let logs = self.sql.host.logs.lock().unwrap();
-        logs.iter()
-            .filter(|(level, _)| *level == Level::Warning)
-            .map(|(_, text)| text.clone())
-            .collect()
+        let wanted = logs.iter().filter(|(level, _)| *level == wanted);
+        wanted.map(|(_, text)| text.clone()).collect()
     }
 }
 
@@ -555,6 +557,57 @@ fn unknown_names_are_reported_once_with_the_nearest() {
         warnings[0].contains("did you mean `usage_idle`?")
             && warnings[1].contains("did you mean `host`?")
     );
+}
+
+#[test]
+fn a_condition_that_is_no_truth_value_is_counted() {
+    let mut s = stage("", "SELECT a FROM m WHERE a");
+    assert_eq!(s.feed(0, &["m a=1i 0", "m a=true 0", "m b=1i 0"]), ["m_sql a=true 0"]);
+    assert_eq!(s.metric("failures_kinds"), 1);
+}
+
+#[test]
+fn measurements_that_never_came_are_told_at_the_end() {
+    let told = |query: &str, lines: &[&str]| {
+        let mut s = stage("", query);
+        if !lines.is_empty() {
+            s.feed(0, lines);
+        }
+        s.stop(1);
+        let informed = s.logged(Level::Information);
+        Vec::from_iter(informed.into_iter().filter(|text| text.starts_with("no point")))
+    };
+    const LINES: &[&str] = &["cpu v=1i 0", "mem v=1i 0"];
+    assert_eq!(
+        told("SELECT v FROM cpux", LINES),
+        ["no point is of the measurement `cpux`; did you mean `cpu`?"]
+    );
+    assert_eq!(
+        told("SELECT v FROM swap", LINES),
+        ["no point is of the measurement `swap`; there were those of cpu, mem"]
+    );
+    assert_eq!(
+        told("SELECT v FROM measurements('disk*') AS d", LINES),
+        ["no point is of a measurement that the patterns match; there were those of cpu, mem"]
+    );
+    let join = "SELECT a.v AS a, b.v AS b FROM cpu a JOIN mom b ON a.k = b.k \
+                AND b.time BETWEEN a.time AND a.time + INTERVAL '1s'";
+    assert_eq!(told(join, LINES), ["no point is of the measurement `mom`; did you mean `mem`?"]);
+    let snapshot = "CREATE SNAPSHOT s AS SELECT * FROM STREAM:cpu LIMIT 1; \
+                    FLUSH SNAPSHOT s AS SELECT * FROM STREAM:memo";
+    assert_eq!(
+        told(snapshot, LINES),
+        ["no point is of the measurement `memo`; did you mean `mem`?"]
+    );
+    let chain = "CREATE STREAM few AS SELECT v FROM cpu WHERE v > 5; SELECT v FROM few";
+    for (query, lines) in [
+        ("SELECT v FROM cpu", LINES),
+        ("SELECT v FROM cpux", &[]),
+        ("SELECT v FROM *", LINES),
+        (chain, LINES),
+    ] {
+        assert_eq!(told(query, lines), [""; 0], "{query}");
+    }
 }
 
 #[test]

@@ -73,6 +73,8 @@ impl Statement {
             if info.reads {
                 watch.series(series, now);
                 *mixed |= *common.get_or_insert(info.tags) != info.tags;
+            } else {
+                watch.other(series.name());
             }
             info
         });
@@ -255,7 +257,10 @@ impl Statement {
             }
             let table = self.lookup.as_ref().map(|lookup| lookup.matched());
             let points = Points { batch, rows: &self.rows, columns, places, table };
-            let passes = eval::eval(&plan.filters[*number], &points, cx).trues(self.rows.len());
+            let rows = self.rows.len();
+            let passes = eval::eval(&plan.filters[*number], &points, cx);
+            // A field that is no truth value passes nothing, which is counted.
+            let passes = eval::compare::truth(passes, rows, cx).trues(rows);
             let keep = |list: &mut Vec<u32>| {
                 let mut row = 0;
                 list.retain(|_| {
