@@ -246,7 +246,7 @@ fn replayed<'r>(rows: &[&'r Row], random: &mut Random) -> Vec<Step<'r>> {
 
 #[test]
 fn how_points_come_does_not_matter() {
-    let settings = crate::settings(150);
+    let settings = crate::settings_shared(150, 5);
     let mut random = Random::new(settings.seed ^ 0x4d45_5441);
     let mut findings = Vec::new();
     let (mut rows, mut runs) = (0, 0);
