@@ -539,7 +539,7 @@ impl Running {
                     }
                     this.core.outputs.iter().for_each(|output| output.tell_pushed_out());
                     let flow = this.flow();
-                    if kept.is_nothing(flow) {
+                    if kept.is_nothing(flow, this.has_windows()) {
                         this.tell_nothing_kept(flow);
                     }
                     this.spare.forget();
@@ -786,14 +786,19 @@ struct Flow {
 }
 
 impl Kept {
-    /// Whether more points came, for the third time, and none was kept.
-    fn is_nothing(&mut self, flow: Flow) -> bool {
+    /// Looks at which more points came, until that is told.
+    const LOOKS: u32 = 3;
+    /// The same where a stage waits for the clock: its windows may be longer than the looks are apart.
+    const LOOKS_AT_WINDOWS: u32 = 60;
+
+    /// Whether more points came, time and again, and none was kept.
+    fn is_nothing(&mut self, flow: Flow, has_windows: bool) -> bool {
         if flow.kept > 0 || flow.gathered == self.gathered {
             return false;
         }
         self.gathered = flow.gathered;
         self.quiet += 1;
-        self.quiet >= 3
+        self.quiet >= if has_windows { Self::LOOKS_AT_WINDOWS } else { Self::LOOKS }
     }
 }
 
@@ -805,6 +810,13 @@ impl Running {
             kept: outputs.iter().map(|output| output.counters.metrics_added.get()).sum(),
             filtered: outputs.iter().map(|output| output.counters.metrics_filtered.get()).sum(),
         }
+    }
+
+    /// Whether a stage may hold points until a time that is to come.
+    fn has_windows(&self) -> bool {
+        let processors = self.core.processors.iter().map(|stage| &stage.timer);
+        let aggregators = self.core.aggregators.iter().map(|stage| &stage.timer);
+        processors.chain(aggregators).any(|timer| timer.is_set())
     }
 
     /// Says, once, that nothing is kept.
@@ -880,8 +892,16 @@ mod tests {
         let flow = |gathered, kept| Flow { gathered, kept, filtered: 0 };
         let mut kept = Kept::default();
         let looks = [flow(0, 0), flow(5, 0), flow(5, 0), flow(9, 0)];
-        assert!(looks.into_iter().all(|flow| !kept.is_nothing(flow)));
-        assert!(kept.is_nothing(flow(12, 0)));
-        assert!(!kept.is_nothing(flow(13, 1)));
+        assert!(looks.into_iter().all(|flow| !kept.is_nothing(flow, false)));
+        assert!(kept.is_nothing(flow(12, 0), false));
+        assert!(!kept.is_nothing(flow(13, 1), false));
+    }
+
+    #[test]
+    fn windows_may_last_ten_minutes_before_nothing_is_told() {
+        let mut kept = Kept::default();
+        let mut look = |gathered| kept.is_nothing(Flow { gathered, kept: 0, filtered: 0 }, true);
+        assert!((1..60).all(|gathered| !look(gathered)));
+        assert!(look(60));
     }
 }

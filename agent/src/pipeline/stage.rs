@@ -153,6 +153,11 @@ impl Timer {
         self.next_ns.store(next_ns.unwrap_or(i64::MAX), Ordering::Release);
     }
 
+    /// Whether the last tick asked for another one.
+    pub fn is_set(&self) -> bool {
+        !matches!(self.next_ns.load(Ordering::Acquire), 0 | i64::MAX)
+    }
+
     /// A tick begins.
     pub fn begin(&self) {
         self.fed.store(false, Ordering::Release);
