@@ -91,7 +91,7 @@ fn points_are_joined_to_tables() {
 fn points_and_tables_are_read_alike() {
     let folder = Folder::new();
     let text = "\u{feff}\r\n k ;n;u;f;b;zip;id;t;\"e \";nan\r\n\
-                1; 1;18446744073709551615;.5;true;007;18446744073709551616; a;;NaN\r\n\
+                1; 1;18446744073709551615;.5;true;007;18446744073709551616; a;x;NaN\r\n\
                 \r\n\
                 2;\"2\";-1;5.;False;1;1;\"\";;1\r\n\
                 3;NaN;;1e3;TRUE;+49;2;\"say \"\"x\"\"\r\n;\";;-0\r\n\
