@@ -17,6 +17,8 @@ use crate::table::TableSource;
 pub struct Column {
     pub name: String,
     pub scope: Scope,
+    /// It stands in double quotes.
+    pub quoted: bool,
     pub area: Area,
 }
 

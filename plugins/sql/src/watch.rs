@@ -127,6 +127,10 @@ impl Watch {
             let name = &column.name;
             let place = format!("line {}, column {}", column.area.line, column.area.column);
             let hint = match nearest(name, &self.known) {
+                _ if is_quoted(column) => {
+                    "; what stands in double quotes is a name, texts stand in single ones"
+                        .to_owned()
+                }
                 Some(near) => format!("; did you mean `{near}`?"),
                 None if self.known.is_empty() => String::new(),
                 None => {
@@ -140,4 +144,10 @@ impl Watch {
         self.known.clear();
         reports
     }
+}
+
+/// Whether it is written as texts are where all quotes mean the same: quoted, and without a source.
+fn is_quoted(column: &Column) -> bool {
+    let written = column.area.end_column.saturating_sub(column.area.column) as usize;
+    column.quoted && written == column.name.chars().count() + 2
 }

@@ -231,18 +231,24 @@ impl Binder {
             }
             _ => {}
         }
-        let number = Node::Column(self.column_number(place, name, area));
+        let number = Node::Column(self.column_number(place, name, quoted, area));
         let is_moment = self.moments.iter().any(|moment| moment == name);
         Ok(if is_moment { Node::Moment(Box::new(number)) } else { number })
     }
 
     /// The number of a column.
-    pub fn column_number(&mut self, scope: ColumnScope, name: &str, area: Area) -> usize {
+    pub fn column_number(
+        &mut self,
+        scope: ColumnScope,
+        name: &str,
+        quoted: bool,
+        area: Area,
+    ) -> usize {
         let same = |column: &Column| column.name == name && column.scope == scope;
         if let Some(number) = self.columns.iter().position(same) {
             return number;
         }
-        self.columns.push(Column { name: name.to_owned(), scope, area });
+        self.columns.push(Column { name: name.to_owned(), scope, quoted, area });
         self.columns.len() - 1
     }
 

@@ -1,11 +1,15 @@
 //! Binds joins: ON and WHERE are taken apart into keys, bounds in time, conditions on one side and the
 //! rest; what both sides give is named `a.host`.
 
+use headwater_plugin_api::config::nearest;
+
 use super::expr::{Binder, Scope as Reach};
 use super::kinds::choice;
 use super::source::{bare, called, unknown};
 use super::{Options, bounds, err, names};
-use crate::ast::{self, CompareOp, Expr, ExprKind, Literal, Name, Scope, Source, Statement};
+use crate::ast::{
+    self, CompareOp, Expr, ExprKind, Literal, Name, Scope, Source, SourceKind, Statement,
+};
 use crate::canonical;
 use crate::error::{Area, Result};
 use crate::plan::*;
@@ -309,10 +313,22 @@ impl Joined {
                     None => "no bound for earlier partners",
                     Some(_) => "no bound for later partners",
                 };
+                // A table whose name is wrong looks like a stream.
+                let table = match &join.right.kind {
+                    SourceKind::Name(name) if low.is_none() && found.high.is_none() => {
+                        match nearest(name, options.tables.keys()) {
+                            Some(near) => format!("; or did you mean the table `{near}`?"),
+                            None => format!(
+                                "; if `{name}` is a table, [processors.sql.tables.{name}] or --table {name}=FILE names its file"
+                            ),
+                        }
+                    }
+                    _ => String::new(),
+                };
                 return err(
                     area,
                     format!(
-                        "the join has {missing}, and streams have no end: all points would be kept for ever; add AND {b}.time BETWEEN {a}.time AND {a}.time + INTERVAL '5s'"
+                        "the join has {missing}, and streams have no end: all points would be kept for ever; add AND {b}.time BETWEEN {a}.time AND {a}.time + INTERVAL '5s'{table}"
                     ),
                 );
             }

@@ -158,7 +158,7 @@ impl Joined {
                 }
                 Of::Measurement => None,
                 Of::Column(scope, of) => {
-                    Some(self.binders[hidden.side].column_number(*scope, of, hidden.area))
+                    Some(self.binders[hidden.side].column_number(*scope, of, false, hidden.area))
                 }
             };
             carried[hidden.side].push(Carried { name, column });

@@ -68,6 +68,12 @@ fn clauses_that_are_not_honoured() {
             "the join has no bound in time, and streams have no end",
         ),
         (
+            "SELECT m.a FROM m JOIN n ON m.a = n.a",
+            "line 1, column 29",
+            "m.a = n.a",
+            "INTERVAL '5s'; if `n` is a table, [processors.sql.tables.n] or --table n=FILE names its file",
+        ),
+        (
             "SELECT a FROM m, n",
             "line 1, column 18",
             "n",

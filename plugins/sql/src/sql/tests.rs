@@ -611,6 +611,19 @@ fn measurements_that_never_came_are_told_at_the_end() {
 }
 
 #[test]
+fn a_text_in_double_quotes_is_told_as_one() {
+    let query = "SELECT host FROM cpu WHERE host = \"web\" OR hosst = 'web'";
+    let mut s = stage("", query);
+    s.feed(0, &["cpu,host=web v=1i 0"]);
+    s.stop(1);
+    let warnings = s.warnings();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    let quoted = "no point so far has a field or tag `web`; what stands in double quotes is a name, texts stand in single ones";
+    assert!(warnings[0].ends_with(quoted), "{warnings:?}");
+    assert!(warnings[1].ends_with("did you mean `host`?"), "{warnings:?}");
+}
+
+#[test]
 fn a_column_of_another_kind_is_counted_and_null() {
     let mut s = stage("", "SELECT a + 1 AS r, 1 AS one FROM m");
     assert_eq!(s.feed(0, &["m a=\"x\" 0", "m a=1 0"]), ["m_sql one=1i 0", "m_sql r=2,one=1i 0"]);

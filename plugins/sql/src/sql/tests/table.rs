@@ -57,6 +57,13 @@ fn error_of(file: &File, query: &str) -> String {
 }
 
 #[test]
+fn a_table_by_a_wrong_name_is_not_taken_for_a_stream_alone() {
+    let file = File::new("csv", HOSTS);
+    let error = error_of(&file, "SELECT c.v, h.dc FROM cpu c JOIN host h ON c.host = h.name");
+    assert!(error.contains("; or did you mean the table `hosts`?"), "{error}");
+}
+
+#[test]
 fn points_take_columns_of_their_row() {
     let file = File::new("csv", HOSTS);
     let query = "SELECT c.*, h.dc, h.rack, h.weight * 2 AS w, h.up
