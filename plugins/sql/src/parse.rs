@@ -341,7 +341,14 @@ fn query_body(query: sp::Query, whole: Area) -> Result<Statement> {
             "ORDER BY is not supported: a stream has no end to sort; rows of a window come in the order of their group keys",
         );
     }
-    no(limit_clause.is_some() || fetch.is_some(), "LIMIT")?;
+    if limit_clause.is_some() || fetch.is_some() {
+        let at = limit_clause.as_ref().map_or(whole, |limit| area(limit.span()));
+        return err(
+            at,
+            "LIMIT is not supported: a stream has no end; topk(x, n) gives a window's largest values, WHERE \
+             leaves points out, and `headwater sql … | head` ends after the first rows",
+        );
+    }
     no(!locks.is_empty() || for_clause.is_some(), "FOR")?;
     no(settings.is_some() || format_clause.is_some(), "SETTINGS and FORMAT")?;
     no(!pipe_operators.is_empty(), "|>")?;

@@ -1,9 +1,10 @@
 //! A table in memory: its columns, and indexes that find rows by keys.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use headwater_plugin_api::batch::hash::bytes_hash;
 
 use super::index::{Index, plain_int};
 use crate::vector::{Bits, Data, Vector};
@@ -46,19 +47,27 @@ impl Texts {
     pub fn pack(&mut self) {
         const NUMBERS: usize = u16::MAX as usize + 1;
         let most = NUMBERS.min(self.ends.len() / 2);
-        let (mut numbers, mut packed) = (HashMap::new(), Texts::default());
+        // Of each text its number, which counts from 1, at or behind the place that its hash says.
+        let mut slots = vec![0_u32; (most * 2).next_power_of_two()];
+        let mut packed = Texts::default();
         let mut codes = Vec::with_capacity(self.ends.len());
         for row in 0..self.ends.len() {
             let text = self.get(row);
-            let next = numbers.len();
-            let number = *numbers.entry(text).or_insert(next);
-            if number == next {
-                if next == most {
-                    return;
+            let mut place = bytes_hash(text.as_bytes()) as usize;
+            let number = loop {
+                place &= slots.len() - 1;
+                match slots[place] as usize {
+                    0 if packed.ends.len() == most => return,
+                    0 => {
+                        packed.push(text);
+                        slots[place] = packed.ends.len() as u32;
+                        break packed.ends.len();
+                    }
+                    number if packed.get(number - 1) == text => break number,
+                    _ => place += 1,
                 }
-                packed.push(text);
-            }
-            codes.push(number as u16);
+            };
+            codes.push((number - 1) as u16);
         }
         packed.codes = Some(codes);
         packed.text.shrink_to_fit();
