@@ -15,6 +15,7 @@ mod join;
 mod json;
 mod key;
 mod names;
+mod numbers;
 mod over;
 mod parse;
 mod plan;

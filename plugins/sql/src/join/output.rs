@@ -1,12 +1,11 @@
 //! Joined rows as points: both sides' columns under their qualified names.
 
-use std::collections::HashMap;
-
 use headwater_plugin_api::batch::layout::kind;
 use headwater_plugin_api::batch::{Batch, BatchBuilder, Limits, SeriesStore, Value};
 use headwater_plugin_api::window::codec::{Reader, put};
 
 use super::rows::{NONE, Rows};
+use crate::numbers::NumberMap;
 use crate::plan::{Action, Carried, Join, Side};
 
 /// A row of one side.
@@ -23,11 +22,11 @@ pub struct Output {
     builder: BatchBuilder,
     /// The series of the rows so far, by the numbers of both sides' sets of tags.
     store: SeriesStore,
-    by_sets: HashMap<u64, u32>,
+    by_sets: NumberMap<u32>,
     /// Where a series stands in the batch at hand, with what tells batches apart.
     placed: Vec<(u64, u32)>,
     /// The shapes of the batch at hand, by the numbers of both sides' lists of kinds.
-    shapes: HashMap<u64, u32>,
+    shapes: NumberMap<u32>,
     epoch: u64,
     last_series: Option<(u64, u32)>,
     last_shape: Option<(u64, u32)>,
@@ -68,9 +67,9 @@ impl Output {
             name: name.to_owned(),
             builder: BatchBuilder::default(),
             store: SeriesStore::new(),
-            by_sets: HashMap::new(),
+            by_sets: NumberMap::default(),
             placed: Vec::new(),
-            shapes: HashMap::new(),
+            shapes: NumberMap::default(),
             epoch: 0,
             last_series: None,
             last_shape: None,
@@ -85,7 +84,7 @@ impl Output {
     /// Sets of tags were numbered anew.
     pub fn forget(&mut self) {
         self.store = SeriesStore::new();
-        self.by_sets = HashMap::new();
+        self.by_sets = NumberMap::default();
         self.placed = Vec::new();
         self.shapes.clear();
         (self.last_series, self.last_shape) = (None, None);
